@@ -1,0 +1,257 @@
+"""Sightings → the lines of a report, and the figures that Mentat keeps with it.
+
+The groups of fields and their names are those of Mentat 2.15's `structured_data` and `statistics`
+(docs/reports.md shows a stored row).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from math import isfinite
+from typing import Any, Final, NamedTuple
+
+from mentat_reporter.core.idea import SECTION, categories, mentat_fields, own_sections, sections, strings
+from mentat_reporter.core.model import UNKNOWN, Address, Detail, Direction, Entry, Event, Severity
+
+MAIN_LISTS: Final = ("Category", "Description", "Ref", "UsernameAndPassword")
+MAIN_NUMBERS: Final = (
+    "AvgPacketSize", "ByteCount", "ByteCountDropped", "ByteCountFromAvg", "ConnCount",
+    "FlowCount", "FlowCountDropped", "PacketCount", "PacketCountDropped",
+)  # fmt: skip
+SIDE_LISTS: Final = (
+    "BitMask", "Ciphers", "Email", "Hostname", "Interface", "MAC", "Netname", "Port", "Proto",
+    "Ref", "Router", "Type", "URL", "X509ExpiredTime", "ips", "services",
+)  # fmt: skip
+SIDE_NUMBERS: Final = (
+    "ClockSkew", "InByteCount", "InFlowCount", "InPacketCount",
+    "OutByteCount", "OutFlowCount", "OutPacketCount",
+)  # fmt: skip
+ATTACH_LISTS: Final = ("Name",)
+EXACT: Final = 2**53
+"""The largest number that every reader of JSON takes exactly; what claims more counts as this."""
+
+_MAIN_LISTS: Final = frozenset(MAIN_LISTS)
+_MAIN_NUMBERS: Final = frozenset(MAIN_NUMBERS)
+_SIDE_LISTS: Final = frozenset(SIDE_LISTS) - {"ips", "services"}
+_SIDE_NUMBERS: Final = frozenset(SIDE_NUMBERS)
+
+
+class Finding(NamedTuple):
+    """One event to tell of: under which class, at which address, told before in which report."""
+
+    event: Event
+    event_class: str
+    class_name: str | None
+    origin: Address
+    address: str
+    reference: str | None = None
+
+
+def _add(lists: dict[str, dict[str, None]], key: str, values: Iterable[str]) -> None:
+    found = lists.setdefault(key, {})
+    for value in values:
+        found[value] = None
+
+
+def _number(value: Any) -> float:
+    """Return what can be added up; anything else counts as nothing."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        return 0
+    return max(-EXACT, min(value, EXACT))
+
+
+def _take_fields(
+    source: Mapping[str, Any],
+    lists: dict[str, dict[str, None]],
+    numbers: dict[str, float],
+    list_keys: frozenset[str],
+    number_keys: frozenset[str],
+) -> None:
+    for key, value in source.items():
+        if key in list_keys:
+            _add(lists, key, strings(value))
+        elif key in number_keys:
+            numbers[key] = numbers.get(key, 0) + _number(value)
+
+
+def _service(section: Mapping[str, Any]) -> list[str]:
+    names = strings(section.get("ServiceName", []))
+    versions = strings(section.get("ServiceVersion", []))
+    return [" ".join((name, *versions)) for name in names]
+
+
+def _take_section(
+    section: Mapping[str, Any], lists: dict[str, dict[str, None]], numbers: dict[str, float]
+) -> None:
+    _take_fields(section, lists, numbers, _SIDE_LISTS, _SIDE_NUMBERS)
+    if "ServiceName" in section:
+        _add(lists, "services", _service(section))
+
+
+def _written_addresses(section: Mapping[str, Any]) -> list[str]:
+    return [text for key in ("IP4", "IP6") if key in section for text in strings(section[key])]
+
+
+def _take(detail: Detail, finding: Finding, direction: Direction) -> None:
+    """Add an event: of its own direction only what belongs to the address, of the other one all."""
+    message = finding.event.message
+    _take_fields(message, detail.main_lists, detail.main_numbers, _MAIN_LISTS, _MAIN_NUMBERS)
+    source, target = detail.source_lists, detail.target_lists
+    for side, lists, numbers in (
+        ("source", source, detail.source_numbers),
+        ("target", target, detail.target_numbers),
+    ):
+        own = side == direction
+        found = own_sections(message, direction, finding.origin) if own else sections(message, SECTION[side])  # type: ignore[index]  # the two literals are directions
+        for section in found:
+            _take_section(section, lists, numbers)
+            if not own:
+                _add(lists, "ips", _written_addresses(section))
+        if own:
+            _add(lists, "ips", (finding.address,))
+    if direction == "target":
+        _add(target, "relevant_ips", (finding.address,))
+    for attachment in sections(message, "Attach"):
+        if "Name" in attachment:
+            _add(detail.attach_lists, "Name", strings(attachment["Name"]))
+
+
+def _entry(finding: Finding, address: str) -> Entry:
+    event = finding.event
+    return Entry(
+        finding.event_class, finding.class_name, address, 0,
+        event.first_time, event.last_time, finding.reference, {}, {},
+    )  # fmt: skip
+
+
+def entries(findings: Iterable[Finding], direction: Direction, *, by_address: bool = True) -> list[Entry]:
+    """Return a line per class and address (or per class alone), ordered by class and address.
+
+    An event counts once in a line.
+    """
+    lines: dict[tuple[str, str], Entry] = {}
+    counted: dict[tuple[str, str], set[str]] = {}
+    for finding in findings:
+        key = (finding.event_class, finding.address if by_address else "")
+        line = lines.get(key)
+        if line is None:
+            line = lines[key] = _entry(finding, key[1])
+            counted[key] = set()
+        event = finding.event
+        if event.id not in counted[key]:
+            counted[key].add(event.id)
+            line.count += 1
+            line.first_time = min(line.first_time, event.first_time)
+            line.last_time = max(line.last_time, event.last_time)
+            hour = event.first_time.replace(minute=0, second=0, microsecond=0)
+            line.hours[hour] = line.hours.get(hour, 0) + 1
+        for detector in event.detectors or (UNKNOWN,):
+            detail = line.details.get(detector)
+            if detail is None:
+                detail = line.details[detector] = Detail({}, {}, {}, {}, {}, {}, {})
+            _take(detail, finding, direction)
+    return [lines[key] for key in sorted(lines)]
+
+
+def _lists(found: Mapping[str, Mapping[str, None]], keys: Iterable[str]) -> dict[str, list[str]]:
+    return {key: sorted(found.get(key, ())) for key in keys}
+
+
+def _numbers(found: Mapping[str, float], keys: Iterable[str]) -> dict[str, float]:
+    return {key: value if abs(value := found.get(key, 0)) < EXACT else float(value) for key in keys}
+
+
+def _detail_data(detail: Detail) -> dict[str, Any]:
+    return {
+        "main_list_data": _lists(detail.main_lists, MAIN_LISTS),
+        "main_numeric_data": _numbers(detail.main_numbers, MAIN_NUMBERS),
+        "source_list_data": _lists(detail.source_lists, SIDE_LISTS),
+        "source_numeric_data": _numbers(detail.source_numbers, SIDE_NUMBERS),
+        "target_list_data": _lists(detail.target_lists, (*SIDE_LISTS, "relevant_ips")),
+        "target_numeric_data": _numbers(detail.target_numbers, SIDE_NUMBERS),
+        "attach_list_data": _lists(detail.attach_lists, ATTACH_LISTS),
+    }
+
+
+def naive(time: datetime) -> str:
+    """Write a time as Mentat stores it: ISO, UTC, without zone."""
+    return time.replace(tzinfo=None).isoformat()
+
+
+def entry_data(line: Entry) -> dict[str, Any]:
+    return {
+        "event_count": line.count,
+        "first_time": naive(line.first_time),
+        "last_time": naive(line.last_time),
+        "reference": line.reference,
+        "detector_data": {name: _detail_data(detail) for name, detail in sorted(line.details.items())},
+    }
+
+
+def structured(lines: Iterable[Entry]) -> dict[str, Any]:
+    """Return `{class: {address: …}}`, or `{class: …}` for lines that have no address."""
+    data: dict[str, Any] = {}
+    for line in lines:
+        if line.address:
+            data.setdefault(line.event_class, {})[line.address] = entry_data(line)
+        else:
+            data[line.event_class] = entry_data(line)
+    return data
+
+
+def _distinct(message: Mapping[str, Any], section: str, *keys: str) -> list[str]:
+    values = (
+        text
+        for part in sections(message, section)
+        for key in keys
+        if key in part
+        for text in strings(part[key])
+    )
+    return list(dict.fromkeys(values)) or [UNKNOWN]
+
+
+def _abuses(message: Mapping[str, Any]) -> list[str]:
+    return strings(mentat_fields(message).get("ResolvedAbuses", [])) or [UNKNOWN]
+
+
+def _facets(event: Event, event_class: str) -> dict[str, list[str]]:
+    message = event.message
+    kinds = categories(message) or [UNKNOWN]
+    fields = mentat_fields(message)
+    return {
+        "abuses": _abuses(message),
+        "analyzers": _distinct(message, "Node", "SW"),
+        "asns": strings(fields.get("SourceResolvedASN", [])) or [UNKNOWN],
+        "categories": list(dict.fromkeys(kinds)),
+        "category_sets": ["/".join(kinds)],
+        "classes": [event_class],
+        "countries": strings(fields.get("SourceResolvedCountry", [])) or [UNKNOWN],
+        "detectors": list(event.detectors) or [UNKNOWN],
+        "inspectionerrors": strings(fields.get("InspectionErrors", [])) or [UNKNOWN],
+        "source_hostnames": _distinct(message, "Source", "Hostname"),
+        "sources": _distinct(message, "Source", "IP4", "IP6"),
+        "target_hostnames": _distinct(message, "Target", "Hostname"),
+        "targets": _distinct(message, "Target", "IP4", "IP6"),
+        "tlps": strings(message.get("TLP", [])) or [UNKNOWN],
+    }
+
+
+def statistics(new: Iterable[Finding], recurring: Iterable[Finding], severity: Severity) -> dict[str, Any]:
+    """Return the figures over the distinct events of a report, each facet counted by its values."""
+    events = {finding.event.id: finding for finding in new}
+    unique = len(events)
+    for finding in recurring:
+        events.setdefault(finding.event.id, finding)
+    counts: dict[str, Counter[str]] = {}
+    for finding in events.values():
+        for facet, values in _facets(finding.event, finding.event_class).items():
+            counts.setdefault(facet, Counter()).update(values)
+    return {
+        **{facet: dict(sorted(values.items())) for facet, values in counts.items()},
+        "severities": {severity: len(events)},
+        "cnt_alerts": len(events),
+        "cnt_events": len(events),
+        "cnt_recurring": len(events) - unique,
+        "cnt_unique": unique,
+        "list_ids": sorted(events),
+    }

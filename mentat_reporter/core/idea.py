@@ -1,0 +1,286 @@
+"""A decoded IDEA0 message → Event: cleaned once, here, and never again.
+
+What the specification asks of a message is not taken for granted: lists may be bare values, times
+garbage, sections strings. What cannot be used is left out and, where it decides something, named.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+from mentat_reporter.core.addresses import joined, parse_address
+from mentat_reporter.core.model import UNKNOWN, Address, Direction, Event, Severity, Side
+from mentat_reporter.errors import MessageError
+
+SECTION: Final[Mapping[Direction, str]] = {"source": "Source", "target": "Target"}
+
+# RELIABILITY section 7
+MAX_DEPTH: Final = 64
+MAX_ADDRESSES: Final = 10_000
+MAX_CLASS: Final = 200
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
+
+_MANY_LINES: Final = frozenset(("Note", "Content"))
+_CONTROL: Final = re.compile("[\x01-\x1f\x7f-\x9f\u2028\u2029]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_NEEDS_CLEANING: Final = re.compile(
+    "\\\\(?:[bfnrt]|u00[01789]|u202[89]|u[dD][89a-fA-F])|[\x7f-\x9f\u2028\u2029\ud800-\udfff]"
+)
+_TIME: Final = re.compile(
+    r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[Tt ]+(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:[.,](\d+))?)?)?"
+    r"\s*(?:[Zz]|UTC|([+-])(\d{2}):?(\d{2})?)?",
+    re.ASCII,
+)
+
+Subclasses = Callable[[str, Mapping[str, Any]], list[str]]
+"""Subclasses of a class for a message that does not name its class itself."""
+
+
+class StoredEvent(NamedTuple):
+    """A row of `events`: what the database says of an event beside its message."""
+
+    id: str
+    storage_time: datetime
+    eventclass: str | None
+    targetclass: str | None
+    eventseverity: Severity | None
+    targetseverity: Severity | None
+    shadow: bool
+    shadow_target: bool
+
+
+def needs_cleaning(text: str) -> bool:
+    """Tell whether a message's JSON text can hold a character that `clean` would change."""
+    return _NEEDS_CLEANING.search(text) is not None
+
+
+def clean(value: Any, *, key: str = "", depth: int = 0) -> Any:
+    """Drop NUL, replace surrogates by U+FFFD and control characters of one-line fields by a blank.
+
+    Raises MessageError for values nested deeper than 64.
+    """
+    if depth > MAX_DEPTH:
+        raise MessageError(f"is nested deeper than {MAX_DEPTH}")
+    if isinstance(value, str):
+        value = _SURROGATE.sub("�", value.replace("\0", ""))
+        return value if key in _MANY_LINES else _CONTROL.sub(" ", value)
+    if isinstance(value, dict):
+        return {
+            clean(name, depth=depth + 1): clean(item, key=name, depth=depth + 1)
+            for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [clean(item, key=key, depth=depth + 1) for item in value]
+    return value
+
+
+def parse_time(value: Any) -> datetime | None:
+    """Read a time of a message as aware UTC; without an offset it is UTC; None if it is none.
+
+    A leap second is the second before it. Times outside 1970 to 2100 are put on that edge.
+    """
+    if not isinstance(value, str):
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        found = _loose_time(value)
+        if found is None:
+            return None
+        time = found
+    return min(max(time, EARLIEST), LATEST)
+
+
+def _loose_time(value: str) -> datetime | None:
+    match = _TIME.fullmatch(value.strip())
+    if match is None:
+        return None
+    year, month, day, hour, minute, second = (int(part or 0) for part in match.group(1, 2, 3, 4, 5, 6))
+    micro = int((match[7] or "0")[:6].ljust(6, "0"))
+    offset = timedelta(hours=int(match[9] or 0), minutes=int(match[10] or 0))
+    if second == 60:  # noqa: PLR2004 - a leap second, which datetime does not know
+        second, micro = 59, 999_999
+    try:
+        zone = timezone(-offset if match[8] == "-" else offset)
+        return datetime(year, month, day, hour, minute, second, micro, tzinfo=zone).astimezone(UTC)
+    except OverflowError:
+        return EARLIEST if year < EARLIEST.year else LATEST
+    except ValueError:
+        return EARLIEST if year == 0 else None
+
+
+def strings(value: Any) -> list[str]:
+    """Return the texts of a list, or of a bare one; numbers are written out, anything else is left out."""
+    items = value if isinstance(value, list) else [value]
+    return [
+        item if isinstance(item, str) else str(item)
+        for item in items
+        if isinstance(item, str) or (isinstance(item, int | float) and not isinstance(item, bool))
+    ]
+
+
+def sections(message: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """Return the objects of a list of sections such as Source, Target or Node; one alone counts."""
+    value = message.get(name)
+    items = value if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, dict)]
+
+
+def _written(section: Mapping[str, Any]) -> Iterator[Any]:
+    for key in ("IP4", "IP6"):
+        value = section.get(key)
+        if isinstance(value, list):
+            yield from value
+        elif value is not None:
+            yield value
+
+
+def _parsed(section: Mapping[str, Any]) -> Iterator[tuple[Address | None, Any]]:
+    for written in _written(section):
+        try:
+            yield parse_address(written), written
+        except (ValueError, TypeError, AttributeError):
+            yield None, written
+
+
+def addresses(
+    message: Mapping[str, Any], direction: Direction
+) -> tuple[tuple[Address, ...], tuple[str, ...]]:
+    """Return the distinct addresses of a direction, and what stands there but is none.
+
+    More than 10,000 are joined into the spans that they fill.
+    """
+    found: dict[str, Address] = {}
+    invalid: dict[str, None] = {}
+    for section in sections(message, SECTION[direction]):
+        for address, written in _parsed(section):
+            if address is None:
+                invalid[repr(written)[:MAX_CLASS]] = None
+            else:
+                found.setdefault(address.text, address)
+    distinct = list(found.values())
+    if len(distinct) > MAX_ADDRESSES:
+        distinct = joined(distinct)
+    return tuple(distinct), tuple(invalid)
+
+
+def own_sections(
+    message: Mapping[str, Any], direction: Direction, origin: Address
+) -> list[Mapping[str, Any]]:
+    """Return the sections of a direction that hold an address of the event."""
+    found = sections(message, SECTION[direction])
+    if len(found) == 1:
+        return found
+    return [
+        section
+        for section in found
+        if any(
+            address is not None
+            and address.version == origin.version
+            and origin.first <= address.first
+            and address.last <= origin.last
+            for address, _ in _parsed(section)
+        )
+    ]
+
+
+def view(message: Mapping[str, Any], direction: Direction, origin: Address, text: str) -> dict[str, Any]:
+    """Return the message as a rule sees it: with one address alone, in all sections that hold it."""
+    key, other = ("IP4", "IP6") if origin.version == 4 else ("IP6", "IP4")  # noqa: PLR2004
+    reduced = []
+    for section in own_sections(message, direction, origin):
+        alone = {name: value for name, value in section.items() if name not in (key, other)}
+        alone[key] = [text]
+        reduced.append(alone)
+    return {**message, SECTION[direction]: reduced}
+
+
+def capped(text: str) -> str:
+    """Shorten a class name to 200 characters; what differed before differs after."""
+    if len(text) <= MAX_CLASS:
+        return text
+    digest = sha256(text.encode()).hexdigest()[:16]
+    return f"{text[: MAX_CLASS - 17]}~{digest}"
+
+
+def mentat_fields(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what Mentat added to a message, under `_Mentat` or the older `_CESNET`."""
+    for key in ("_Mentat", "_CESNET"):
+        fields = message.get(key)
+        if isinstance(fields, dict):
+            return fields
+    return {}
+
+
+def categories(message: Mapping[str, Any]) -> list[str]:
+    return strings(message.get("Category", []))
+
+
+def detectors(message: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return every distinct `Node.Name`, in order."""
+    names = (name for node in sections(message, "Node") for name in strings(node.get("Name", [])))
+    return tuple(dict.fromkeys(names))
+
+
+_CLASS_KEYS: Final[Mapping[Direction, tuple[str, str]]] = {
+    "source": ("EventClass", "EventSubclass"),
+    "target": ("TargetClass", "TargetSubclass"),
+}
+
+
+def _class(
+    message: Mapping[str, Any], direction: Direction, name: str | None, subclasses: Subclasses
+) -> tuple[str, str | None]:
+    if not name:
+        return capped("/".join(categories(message)) or UNKNOWN), None
+    name = _CONTROL.sub(" ", name)
+    fields = mentat_fields(message)
+    class_key, subclass_key = _CLASS_KEYS[direction]
+    subs = strings(fields.get(subclass_key, []))
+    if not subs and not fields.get(class_key):
+        subs = subclasses(name, message)
+    return capped(f"{name}/{', '.join(subs)}" if subs else name), capped(name)
+
+
+def _side(
+    direction: Direction,
+    columns: tuple[Severity | None, str | None, bool],
+    message: Mapping[str, Any],
+    severity: Severity,
+    subclasses: Subclasses,
+) -> Side:
+    stored_severity, class_name, shadow = columns
+    if stored_severity != severity:
+        return Side(stored_severity, "", class_name, shadow, ())
+    found, invalid = addresses(message, direction)
+    name, base = _class(message, direction, class_name, subclasses)
+    return Side(severity, name, base, shadow, found, invalid)
+
+
+def read_event(
+    stored: StoredEvent, message: Any, severity: Severity, subclasses: Subclasses = lambda _name, _message: []
+) -> Event:
+    """Read a cleaned, decoded message with the sides that have the severity.
+
+    Raises MessageError if it is no JSON object.
+    """
+    if not isinstance(message, dict):
+        raise MessageError(f"is no JSON object but {type(message).__name__}")
+    source = _side(
+        "source", (stored.eventseverity, stored.eventclass, stored.shadow), message, severity, subclasses
+    )
+    target = _side(
+        "target",
+        (stored.targetseverity, stored.targetclass, stored.shadow_target),
+        message,
+        severity,
+        subclasses,
+    )
+    detect = parse_time(message.get("DetectTime"))
+    first = parse_time(message.get("EventTime")) or detect or stored.storage_time
+    last = parse_time(message.get("CeaseTime")) or first
+    return Event(stored.id, stored.storage_time, message, source, target, first, last, detectors(message))

@@ -1,0 +1,242 @@
+"""What a unit of work decides → the reports that are stored and told. SEMANTICS section 7."""
+
+from base64 import b32encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+from mentat_reporter.core.aggregate import Finding, entries, statistics, structured
+from mentat_reporter.core.intake import Tally
+from mentat_reporter.core.model import (
+    Chain,
+    Counters,
+    Direction,
+    Group,
+    MailPlan,
+    Problem,
+    Report,
+    ReportType,
+    Severity,
+    Sighting,
+    Window,
+)
+from mentat_reporter.core.recipients import MailRules, plan_mail, settings_group, wanting
+
+TYPE_LETTER: Final[Mapping[ReportType, str]] = {"summary": "S", "extra": "E", "target": "T"}
+LABEL_LETTERS: Final = 8
+
+
+class Look(NamedTuple):
+    """How a report looks: what is forced, else the group's, else the default (REPORTS)."""
+
+    template: str
+    locale: str
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What all reports of a run share: the groups, the mail rules, the clock, the looks."""
+
+    groups: Mapping[str, Group]
+    mail_rules: MailRules
+    created: datetime
+    test_data: bool
+    nonce: str
+    """Makes labels of another run differ; a redo of the same window has the same."""
+    default_look: Look
+    force_look: Mapping[str, str] = field(default_factory=dict)
+    taken_labels: frozenset[str] = frozenset()
+
+    def group(self, name: str) -> Group:
+        return self.groups.get(name) or Group(name=name)
+
+    def look(self, group: Group | None) -> Look:
+        own = (
+            {"template": group.template, "locale": group.locale, "timezone": group.timezone} if group else {}
+        )
+        said = {name: value for name, value in own.items() if value}
+        return self.default_look._replace(**said)._replace(**self.force_look)
+
+
+class Told(NamedTuple):
+    """All that one chain is told in one window."""
+
+    chain: Chain
+    shadow: bool
+    fallbacks: Chain
+    new: list[Finding]
+    recurring: list[Finding]
+
+
+def make_label(desk: Desk, report_type: ReportType, severity: Severity, *identity: str) -> str:
+    """Return `M20261122SL-7QK2F9XA`: date, type, severity, and 8 characters drawn from the identity.
+
+    The same report of the same window has the same label after a crash, so that a redo replaces
+    what it left behind.
+    """
+    head = f"M{desk.created:%Y%m%d}{TYPE_LETTER[report_type]}{severity[0].upper()}-"
+    for salt in range(1000):
+        text = "\0".join((desk.nonce, report_type, severity, *identity, str(salt)))
+        label = head + b32encode(sha256(text.encode()).digest()).decode()[:LABEL_LETTERS]
+        if label not in desk.taken_labels:
+            return label
+    raise AssertionError("a thousand labels in a row cannot all be taken")
+
+
+def gather(new: Iterable[Sighting], recurring: Iterable[tuple[Sighting, Problem, str]]) -> list[Told]:
+    """Sort sightings, new ones and recurring ones with their problem and its report, by chain and shadow."""
+    told: dict[tuple[Chain, bool], Told] = {}
+    fallbacks: dict[tuple[Chain, bool], dict[str, None]] = {}
+
+    def part(sighting: Sighting, shadow: bool) -> Told:
+        key = (sighting.chain, shadow)
+        fallbacks.setdefault(key, {}).update(dict.fromkeys(sighting.fallbacks))
+        return told.setdefault(key, Told(*key, (), [], []))
+
+    for sighting in new:
+        side = sighting.event.side(sighting.direction)
+        finding = Finding(
+            sighting.event, side.event_class, side.class_name, sighting.origin, sighting.address
+        )
+        part(sighting, side.shadow).new.append(finding)
+    for sighting, problem, reference in recurring:
+        side = sighting.event.side(sighting.direction)
+        part(sighting, problem.shadow).recurring.append(
+            Finding(
+                sighting.event,
+                problem.event_class,
+                side.class_name,
+                sighting.origin,
+                problem.address,
+                reference,
+            )
+        )
+    return [part._replace(fallbacks=tuple(fallbacks[key])) for key, part in sorted(told.items())]
+
+
+def _ids(findings: Iterable[Finding]) -> set[str]:
+    return {finding.event.id for finding in findings}
+
+
+def count(tally: Tally, told: Told) -> Counters:
+    """Count events; what is blocked at a step is what no sighting of the chain brought past it."""
+    new, flt, det = len(tally.new), len(tally.kept), len(tally.credible)
+    thr, rlp = len(_ids(told.new)), len(_ids(told.recurring))
+    return Counters(
+        new=new, flt=flt, flt_blk=new - flt, det=det, det_blk=flt - det,
+        thr=thr, thr_blk=det - thr, rlp=rlp, all=new + rlp, rep=thr + rlp,
+    )  # fmt: skip
+
+
+def _report(
+    desk: Desk,
+    report_type: ReportType,
+    window: Window,
+    told: Told,
+    counters: Counters,
+    label: str,
+    **more: Any,
+) -> Report:
+    look = desk.look(settings_group(report_type, told.chain, desk.groups, desk.mail_rules))
+    plan = plan_mail(report_type, window.severity, told.chain, told.fallbacks, desk.group, desk.mail_rules)
+    direction: Direction = "target" if report_type == "target" else "source"
+    return Report(
+        label=label,
+        type=report_type,
+        severity=window.severity,
+        shadow=told.shadow,
+        test_data=desk.test_data,
+        chain=told.chain,
+        fallbacks=told.fallbacks,
+        lo=window.lo,
+        hi=window.hi,
+        created=desk.created,
+        counters=counters,
+        regular=entries(told.new, direction),
+        relapsed=entries(told.recurring, direction),
+        statistics=statistics(told.new, told.recurring, window.severity),
+        mail=None if told.shadow else plan,
+        template=look.template,
+        locale=look.locale,
+        timezone=look.timezone,
+        **more,
+    )
+
+
+def _extras(desk: Desk, window: Window, told: Told, summary: Report) -> list[Report]:
+    by_address: dict[str, tuple[list[Finding], list[Finding]]] = {}
+    for place, findings in enumerate((told.new, told.recurring)):
+        for finding in findings:
+            by_address.setdefault(finding.address, ([], []))[place].append(finding)
+    reports = []
+    for address, (new, recurring) in sorted(by_address.items()):
+        part = told._replace(new=new, recurring=recurring)
+        counters = Counters(rep=len(_ids(new)) + len(_ids(recurring)), all=summary.counters.rep)
+        label = make_label(desk, "extra", window.severity, *_identity(window, told), address)
+        reports.append(
+            _report(
+                desk, "extra", window, part, counters, label,
+                address=address, parent=summary.label, filtering={}, held_until=summary.held_until,
+            )
+        )  # fmt: skip
+    return reports
+
+
+def _identity(window: Window, told: Told) -> tuple[str, ...]:
+    return (window.clock, window.lo.isoformat(), window.hi.isoformat(), str(told.shadow), *told.chain, "")
+
+
+def reports_of(
+    desk: Desk,
+    direction: Direction,
+    window: Window,
+    told: Told,
+    tally: Tally,
+    held_until: datetime | None,
+) -> list[Report]:
+    """Return the reports of one chain: its summary and, where a group asks for them, extras; or its target
+    report.
+    """
+    report_type: ReportType = "target" if direction == "target" else "summary"
+    label = make_label(desk, report_type, window.severity, *_identity(window, told))
+    filtering = {name: len(ids) for name, ids in sorted(tally.filtered.items())}
+    report = _report(
+        desk, report_type, window, told, count(tally, told), label, filtering=filtering, held_until=held_until
+    )
+    if direction == "target":
+        report.regular_by_class = entries(told.new, "target", by_address=False)
+        report.relapsed_by_class = entries(told.recurring, "target", by_address=False)
+        return [report]
+    groups = [desk.group(name) for name in told.chain]
+    if wanting(groups, "extra", desk.mail_rules):
+        return [report, *_extras(desk, window, told, report)]
+    return [report]
+
+
+def structured_data(report: Report) -> dict[str, Any]:
+    """Return the report as its row stores it; target reports by class alone."""
+    target = report.type == "target"
+    return {
+        "timezone": report.timezone,
+        "regular": structured(report.regular_by_class if target else report.regular),
+        "relapsed": structured(report.relapsed_by_class if target else report.relapsed),
+    }
+
+
+def mailed_to(plan: MailPlan | None) -> list[str]:
+    """Return `to:` and `cc:` entries as rows store them."""
+    if plan is None:
+        return []
+    return [*(f"to:{address}" for address in plan.to), *(f"cc:{address}" for address in plan.cc)]
+
+
+def labels_by_problem(reports: Sequence[Report]) -> dict[Problem, str]:
+    """Return the report that tells of each problem: its extra if there is one, else the chain's report."""
+    labels: dict[Problem, str] = {}
+    for report in reports:
+        for line in (*report.regular, *report.relapsed):
+            labels[Problem(report.shadow, line.event_class, line.address)] = report.label
+    return labels

@@ -1,0 +1,59 @@
+"""The small picture of events over time: one block character for each hour or day."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Final, Literal, NamedTuple
+
+from mentat_reporter.render.i18n import Reader
+
+BLOCKS: Final = "▁▂▃▄▅▆▇█"
+HOUR: Final = timedelta(hours=1)
+DAY: Final = timedelta(days=1)
+_MOST_HOURS: Final = 48
+MOST_DAYS: Final = 31
+_FEWEST: Final = 3
+
+
+class Scale(NamedTuple):
+    """What the cells of a picture stand for; no cells: too short a time for a picture."""
+
+    unit: Literal["hour", "day"]
+    start: datetime
+    end: datetime
+    cells: int
+
+
+def scale(
+    floor: datetime, lo: datetime, hi: datetime, pictures: Iterable[Mapping[datetime, int]], reader: Reader
+) -> Scale:
+    """Choose hours or days for pictures from the first event, but not before `floor`, to `hi`."""
+    earliest = min((min(hours) for hours in pictures if hours), default=lo)
+    start = max(floor, min(lo, earliest)).replace(minute=0, second=0, microsecond=0)
+    if hi - start <= _MOST_HOURS * HOUR:
+        cells = -(-(hi - start) // HOUR)
+        return Scale("hour", start, hi, cells if cells >= _FEWEST else 0)
+    days = min(_last_day(hi, reader) - reader.local(start).toordinal() + 1, MOST_DAYS)
+    return Scale("day", max(start, hi - days * DAY), hi, days)
+
+
+def _last_day(hi: datetime, reader: Reader) -> int:
+    return reader.local(hi - timedelta(microseconds=1)).toordinal()
+
+
+def bar(hours: Mapping[datetime, int], to: Scale, reader: Reader) -> str:
+    """Draw the events: the lowest block is none, the full one the busiest cell."""
+    if not to.cells:
+        return ""
+    counts = [0] * to.cells
+    for hour, events in hours.items():
+        cell = min(_cell(hour, to, reader), to.cells - 1)
+        if cell >= 0:
+            counts[cell] += events
+    peak = max(counts)
+    return "".join(BLOCKS[-(-7 * count // peak)] for count in counts) if peak else ""
+
+
+def _cell(hour: datetime, to: Scale, reader: Reader) -> int:
+    if to.unit == "hour":
+        return (hour - to.start) // HOUR
+    return reader.local(hour).toordinal() - _last_day(to.end, reader) + to.cells - 1

@@ -1,0 +1,188 @@
+"""The reader's language and time zone: catalogues, dates, times, numbers, and which names are known.
+
+Babel is imported when a catalogue or a date is first needed: an idle run only checks names.
+"""
+
+import re
+from datetime import date, datetime, timedelta
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytz
+
+from mentat_reporter.errors import TemplateError
+from mentat_reporter.render.shipped import shipped_templates
+
+if TYPE_CHECKING:
+    from gettext import NullTranslations
+
+SOURCE_LOCALE: Final = "en"
+"""The language that templates are written in; it needs no catalogue."""
+
+_LOCALE_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_TEMPLATE_NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
+_DATES_OF: Final = {"en": "en_150"}
+"""English is read all over Europe: `12 Jan 2026`, which nobody takes for December."""
+_TO: Final = " – "  # noqa: RUF001  (the dash that people write between two times)
+
+
+def known_locales(folder: Path | None = None) -> tuple[str, ...]:
+    """Return the locales that have a catalogue in the shipped templates, and English."""
+    found = (folder or shipped_templates()).glob("locale/*/LC_MESSAGES/messages.[mp]o")
+    return tuple(sorted({SOURCE_LOCALE, *(path.parents[1].name for path in found)}))
+
+
+def language_of(name: str, folder: Path | None = None) -> str | None:
+    """Return the known locale that serves `name`: itself, or its language (`cs` for `cs_CZ`)."""
+    if not _LOCALE_NAME.fullmatch(name):
+        return None
+    plain = name.replace("-", "_")
+    return next((found for found in (plain, plain.partition("_")[0]) if found in known_locales(folder)), None)
+
+
+def is_locale(name: str) -> bool:
+    return language_of(name) is not None
+
+
+def is_template(name: str, folders: tuple[Path, ...] = ()) -> bool:
+    """Whether one of the folders, or the shipped one, has templates of that name."""
+    if not _TEMPLATE_NAME.fullmatch(name) or name == "locale":
+        return False
+    return any((folder / name).is_dir() for folder in (*folders, shipped_templates()))
+
+
+@lru_cache(maxsize=1024)
+def zone(name: str) -> pytz.BaseTzInfo | None:
+    try:
+        return pytz.timezone(name)
+    except pytz.UnknownTimeZoneError:
+        return None
+
+
+def is_timezone(name: str) -> bool:
+    return zone(name) is not None
+
+
+@cache
+def translations(locale: str, site: Path | None = None) -> "NullTranslations":
+    """Return the shipped catalogue of a locale, with a site's own strings before it."""
+    from babel.support import NullTranslations, Translations  # noqa: PLC0415
+
+    found: NullTranslations = NullTranslations()
+    language = language_of(locale) or language_of(locale, site)
+    if language is None:
+        raise TemplateError(f"locale {locale!r} is not known; there are: {', '.join(known_locales())}")
+    for folder in (shipped_templates(), site):
+        catalogue = folder and folder / "locale" / language / "LC_MESSAGES" / "messages.mo"
+        if catalogue and catalogue.is_file():
+            with catalogue.open("rb") as file:
+                above = Translations(file)
+            above.add_fallback(found)
+            found = above
+    if language != SOURCE_LOCALE and not isinstance(found, Translations):
+        raise TemplateError(f"the catalogue of locale {language!r} is not compiled: run `make messages`")
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _day(day: date, locale: str, skeleton: str) -> str:
+    from babel.dates import format_skeleton  # noqa: PLC0415
+
+    known = _DATES_OF.get(locale, locale)
+    return format_skeleton(skeleton, datetime(day.year, day.month, day.day, tzinfo=pytz.utc), locale=known)
+
+
+@cache
+def _thousands(locale: str) -> str:
+    from babel.numbers import get_group_symbol  # noqa: PLC0415
+
+    return get_group_symbol(_DATES_OF.get(locale, locale))
+
+
+@lru_cache(maxsize=4096)
+def _decimal(value: float, locale: str) -> str:
+    from babel.numbers import format_decimal  # noqa: PLC0415
+
+    return format_decimal(value, locale=_DATES_OF.get(locale, locale))
+
+
+class Reader:
+    """Says times, numbers and sentences as one reader expects them. Times come in as aware UTC."""
+
+    def __init__(self, locale: str, timezone: str, site: Path | None = None) -> None:
+        found = zone(timezone)
+        if found is None:
+            raise TemplateError(f"time zone {timezone!r} is not known")
+        catalogue = translations(locale, site)
+        self.locale = language_of(locale) or language_of(locale, site) or SOURCE_LOCALE
+        self.timezone = timezone
+        self._zone = found
+        self._babel = locale.replace("-", "_") if _babel_knows(locale) else self.locale
+        self.gettext = catalogue.gettext
+        self.ngettext = catalogue.ngettext
+        self.local = lru_cache(maxsize=4096)(self._local)
+        """The moment in the reader's zone."""
+        self.offset = lru_cache(maxsize=512)(self._offset)
+        """The offset of a moment: `UTC+01:00`, or `UTC`."""
+        self.span = lru_cache(maxsize=512)(self._span)
+        """Both ends with their offset, once if it is the same."""
+
+    def _local(self, moment: datetime) -> datetime:
+        return moment.astimezone(self._zone)
+
+    def _offset(self, moment: datetime) -> str:
+        return "UTC" + _offset(self.local(moment))
+
+    def date(self, day: date) -> str:
+        """Return a day: `12 Jan 2026`."""
+        return _day(date(day.year, day.month, day.day), self._babel, "yMMMd")
+
+    def minute(self, moment: datetime) -> str:
+        """Return date and time without offset, seconds only when there are any: `12 Jan 2026 06:14`."""
+        local = self.local(moment)
+        return f"{self.date(local)} {local:%H:%M:%S}".removesuffix(":00")
+
+    def moment(self, moment: datetime) -> str:
+        """Return date, time and offset: `12 Jan 2026 06:14:34 UTC+01:00`."""
+        local = self.local(moment)
+        return f"{self.date(local)} {local:%H:%M:%S} UTC{_offset(local)}"
+
+    def short(self, moment: datetime, usual: datetime) -> str:
+        """Return a time for a table headed by `usual`: its year and offset only where they differ."""
+        local = self.local(moment)
+        there = self.local(usual)
+        same_year = local.year == there.year
+        day = _day(local.date(), self._babel, "MMMd" if same_year else "yMMMd")
+        turned = "" if local.utcoffset() == there.utcoffset() else f" UTC{_offset(local)}"
+        return f"{day} {local:%H:%M:%S}{turned}"
+
+    def _span(self, lo: datetime, hi: datetime) -> str:
+        first, last = self.offset(lo), self.offset(hi)
+        if first == last:
+            return f"{self.minute(lo)}{_TO}{self.minute(hi)} ({last})"
+        return f"{self.minute(lo)} ({first}){_TO}{self.minute(hi)} ({last})"
+
+    def number(self, value: float) -> str:
+        if value == int(value):
+            return f"{int(value):,}".replace(",", _thousands(self._babel))
+        return _decimal(round(value, 2), self._babel)
+
+
+@cache
+def _babel_knows(locale: str) -> bool:
+    from babel.localedata import exists  # noqa: PLC0415
+
+    return bool(exists(locale.replace("-", "_")))
+
+
+def _offset(local: datetime) -> str:
+    minutes = int((local.utcoffset() or timedelta(0)) / timedelta(minutes=1))
+    if minutes == 0:
+        return ""
+    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+
+
+def N_(text: str) -> str:  # noqa: N802  (the name that extraction looks for)
+    """Mark a text for translation where it stands; it is translated where it is used."""
+    return text

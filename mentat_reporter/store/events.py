@@ -1,0 +1,112 @@
+"""The events database: only ever read here."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import psycopg2.errors
+
+from mentat_reporter.core.idea import StoredEvent
+from mentat_reporter.core.model import Severity
+from mentat_reporter.store.connection import Connection
+from mentat_reporter.store.queries import get
+
+BATCH: Final = 2000
+"""Rows a round trip; a few megabytes of messages."""
+
+
+class Raw(NamedTuple):
+    """A stored event with its message still in bytes or text; None: the message is missing."""
+
+    stored: StoredEvent
+    message: str | bytes | None
+
+
+class Waiting(NamedTuple):
+    """Events of a severity that are stored at or after `hi`."""
+
+    severity: Severity
+    events: int
+    first: datetime
+    last: datetime
+
+
+class Snapshot(NamedTuple):
+    """The events database's transactions when a window opens; None on a read-only replica."""
+
+    xmin: str | None
+    own_xid: str | None
+
+
+def naive(time: datetime) -> datetime:
+    """Return the UTC time without zone, as the `timestamp` columns of Mentat have it."""
+    return time.astimezone(UTC).replace(tzinfo=None)
+
+
+def _raw(row: tuple[Any, ...]) -> Raw:
+    message = row[8]
+    return Raw(StoredEvent(*row[:8]), message.tobytes() if isinstance(message, memoryview) else message)
+
+
+def _rows(connection: Connection, query: str, parameters: dict[str, Any]) -> Iterator[Raw]:
+    with connection, connection.cursor(name="events") as cursor:
+        cursor.itersize = BATCH
+        cursor.execute(get(query), parameters)
+        for row in cursor:
+            yield _raw(row)
+
+
+def stream(
+    connection: Connection, severity: Severity, lo: datetime, hi: datetime, *, test_data: bool
+) -> Iterator[Raw]:
+    """Yield the events of a severity stored in `[lo, hi)` that name a group, in no particular order.
+
+    A window that holds a message which is no UTF-8 is read as bytes from the message on that showed it:
+    what was yielded before is not yielded again.
+    """
+    parameters = {"severity": severity, "lo": naive(lo), "hi": naive(hi), "test": test_data}
+    seen: set[str] = set()
+    try:
+        for raw in _rows(connection, "events.stream", parameters):
+            seen.add(raw.stored.id)
+            yield raw
+    except (psycopg2.errors.CharacterNotInRepertoire, psycopg2.errors.UntranslatableCharacter):
+        yield from (
+            raw for raw in _rows(connection, "events.stream_bytes", parameters) if raw.stored.id not in seen
+        )
+
+
+def by_ids(connection: Connection, ids: Sequence[str]) -> Iterator[Raw]:
+    """Yield the events with these ids; those that are gone are left out."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(get("events.by_ids"), {"ids": list(ids)})
+        yield from map(_raw, cursor)
+
+
+def newer(connection: Connection, hi: datetime) -> list[Waiting]:
+    """Return what is stored at or after `hi`, by severity."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(get("events.newer"), {"hi": naive(hi)})
+        return [Waiting(*row) for row in cursor]
+
+
+def newest(connection: Connection) -> datetime | None:
+    """Return when the newest event was stored."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(get("events.newest"))
+        found: datetime | None = cursor.fetchall()[0][0]
+        return found
+
+
+def is_replica(connection: Connection) -> bool:
+    """Tell whether the events database is a read-only replica, which gives no transaction ids."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(get("events.is_replica"))
+        return bool(cursor.fetchall()[0][0])
+
+
+def snapshot(connection: Connection) -> Snapshot:
+    """Take the snapshot that opens a window (RELIABILITY section 3)."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(get("events.snapshot"))
+        return Snapshot(*cursor.fetchall()[0])

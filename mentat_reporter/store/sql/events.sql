@@ -1,0 +1,70 @@
+-- Reads of the events database. Nothing here writes.
+
+-- name: stream
+-- The events of a severity in either direction that name a group, stored in [lo, hi); `test` picks
+-- Test events alone or leaves them out.
+select e.id, e.storagetime at time zone 'utc', e.eventclass, e.targetclass,
+       case when cardinality(e.resolvedabuses) > 0 then e.eventseverity end,
+       case when cardinality(e.targetabuses) > 0 then e.targetseverity end,
+       e.shadow_reporting, e.shadow_reporting_target,
+       convert_from(j.event, 'UTF8')
+from events e
+left join events_json j on j.id = e.id
+where e.storagetime >= %(lo)s::timestamp and e.storagetime < %(hi)s::timestamp
+  and ('Test' = any(e.category)) = %(test)s::boolean
+  and (
+      (e.eventseverity = %(severity)s::text and cardinality(e.resolvedabuses) > 0)
+      or (e.targetseverity = %(severity)s::text and cardinality(e.targetabuses) > 0)
+  )
+
+-- name: stream_bytes
+-- The same for a window that holds a message which is no UTF-8.
+select e.id, e.storagetime at time zone 'utc', e.eventclass, e.targetclass,
+       case when cardinality(e.resolvedabuses) > 0 then e.eventseverity end,
+       case when cardinality(e.targetabuses) > 0 then e.targetseverity end,
+       e.shadow_reporting, e.shadow_reporting_target,
+       j.event
+from events e
+left join events_json j on j.id = e.id
+where e.storagetime >= %(lo)s::timestamp and e.storagetime < %(hi)s::timestamp
+  and ('Test' = any(e.category)) = %(test)s::boolean
+  and (
+      (e.eventseverity = %(severity)s::text and cardinality(e.resolvedabuses) > 0)
+      or (e.targetseverity = %(severity)s::text and cardinality(e.targetabuses) > 0)
+  )
+
+-- name: by_ids
+-- Events that were held back, for a relapse.
+select e.id, e.storagetime at time zone 'utc', e.eventclass, e.targetclass,
+       e.eventseverity, e.targetseverity, e.shadow_reporting, e.shadow_reporting_target,
+       j.event
+from events e
+left join events_json j on j.id = e.id
+where e.id = any(%(ids)s::text[])
+
+-- name: newer
+-- How many events that a regular run will report are stored at or after `hi`, by severity, and when
+-- the first and last of them were stored.
+select severity, count(*), min(storagetime) at time zone 'utc', max(storagetime) at time zone 'utc'
+from (
+    select eventseverity as severity, storagetime from events
+    where storagetime >= %(hi)s::timestamp and cardinality(resolvedabuses) > 0
+      and not 'Test' = any(category)
+    union all
+    select targetseverity, storagetime from events
+    where storagetime >= %(hi)s::timestamp and cardinality(targetabuses) > 0
+      and targetseverity is distinct from eventseverity and not 'Test' = any(category)
+) as waiting
+where severity is not null
+group by severity
+
+-- name: newest
+-- When the newest event was stored; null if there is none.
+select max(storagetime) at time zone 'utc' from events where storagetime < 'infinity'::timestamp
+
+-- name: snapshot
+-- The transactions that may still store events with an earlier storage time (RELIABILITY section 3).
+select pg_snapshot_xmin(pg_current_snapshot())::text, pg_current_xact_id()::text
+
+-- name: is_replica
+select pg_is_in_recovery()

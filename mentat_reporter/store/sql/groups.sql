@@ -1,0 +1,54 @@
+-- Reads of groups, rules, detectors and classes.
+
+-- name: groups
+select g.id, g.name, s.mode::text, s.locale, s.timezone, coalesce(s.redirect, false),
+       s.emails_info, s.emails_low, s.emails_medium, s.emails_high, s.emails_critical,
+       o.timing, coalesce(o.mute, false), o.template, o.attachments, coalesce(o.compress, false),
+       o.max_attachment_size
+from groups g
+left join settings_reporting s on s.group_id = g.id
+left join mentat_reporter.group_settings o on o.group_name = g.name
+where g.enabled and g.name is not null
+order by g.name, s.id
+
+-- name: own_timing
+-- The groups that may have clocks of their own.
+select o.group_name, o.timing
+from mentat_reporter.group_settings o
+join groups g on g.name = o.group_name and g.enabled
+where o.timing <> '{}'::jsonb
+
+-- name: networks
+select g.name, n.id, n.network::text, coalesce(n.rank, 0), n.is_base
+from networks n
+join groups g on g.id = n.group_id
+where g.enabled and g.name is not null
+
+-- name: rules
+-- Enabled and valid at `now`; global ones have no group.
+select f.id, f.name, coalesce(g.name, ''), f.source_based, f.filter
+from filters f
+left join groups g on g.id = f.group_id
+where f.enabled and (f.group_id is null or g.enabled)
+  and (f.valid_from is null or f.valid_from <= %(now)s::timestamp)
+  and (f.valid_to is null or %(now)s::timestamp < f.valid_to)
+order by f.id
+
+-- name: detectors
+select name, credibility from detectors where credibility <> 1
+
+-- name: event_classes
+select c.name, c.label_en, c.label_cz, c.reference, c.subclassing,
+       c.displayed_main, c.displayed_source, c.displayed_target, c.displayed_attach, t.label, t.advice
+from event_classes c
+left join mentat_reporter.event_class_text t on t.class_name = c.name
+
+-- name: hit_rules
+update filters set hits = hits + hit.count, last_hit = %(now)s::timestamp
+from unnest(%(ids)s::integer[], %(counts)s::integer[]) as hit (id, count)
+where filters.id = hit.id
+
+-- name: hit_detectors
+update detectors set hits = hits + hit.count
+from unnest(%(names)s::text[], %(counts)s::integer[]) as hit (name, count)
+where detectors.name = hit.name

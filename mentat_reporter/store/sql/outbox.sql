@@ -1,0 +1,116 @@
+-- Mails between the unit that made them and the server that takes them. Who calls: store/outbox.py.
+
+-- name: enqueue
+-- Store finished mails with their recipients; one whose Message-ID stands already is left as it stands.
+with mail as (
+    insert into mentat_reporter.outbox
+        (report_label, message_id, envelope_sender, message, sha256, state, fallback_used, created)
+    select report_label, message_id, envelope_sender, message, sha256(message), 'pending', fallback_used,
+           %(now)s::timestamptz
+    from unnest(%(report_labels)s::text[], %(message_ids)s::text[], %(envelope_senders)s::text[],
+                %(messages)s::bytea[], %(fallbacks)s::boolean[])
+        with ordinality as given (report_label, message_id, envelope_sender, message, fallback_used, place)
+    order by place
+    on conflict (message_id) do nothing
+    returning id, message_id
+), recipient as (
+    insert into mentat_reporter.outbox_recipient (outbox_id, address, state)
+    select mail.id, given.address, 'pending'
+    from unnest(%(recipient_message_ids)s::text[], %(addresses)s::text[]) as given (message_id, address)
+    join mail using (message_id)
+    on conflict do nothing
+)
+select id from mail order by id
+
+-- name: due
+-- Mails to be tried now, oldest first: those of `only`, or all when that is null.
+select id
+from mentat_reporter.outbox
+where state in ('pending', 'deferred')
+  and (next_attempt is null or next_attempt <= %(now)s)
+  and (%(only)s::bigint[] is null or id = any (%(only)s::bigint[]))
+order by id
+
+-- name: claim
+-- Take one due mail for sending, with the recipients that still wait; no row if another runner has it.
+with claimed as (
+    update mentat_reporter.outbox
+    set state = 'sending', attempts = attempts + 1, next_attempt = null, data_begun = false
+    where id = (
+        select id
+        from mentat_reporter.outbox
+        where id = %(id)s
+          and state in ('pending', 'deferred')
+          and (next_attempt is null or next_attempt <= %(now)s)
+        for update skip locked
+    )
+    returning id, report_label, message_id, envelope_sender, message, attempts, fallback_used,
+              coalesce(settled, created) as since
+)
+select claimed.id, claimed.report_label, claimed.message_id, claimed.envelope_sender, claimed.message,
+       claimed.attempts, claimed.fallback_used, claimed.since,
+       array(
+           select recipient.address
+           from mentat_reporter.outbox_recipient as recipient
+           where recipient.outbox_id = claimed.id and recipient.state in ('pending', 'deferred')
+           order by recipient.address
+       ) as waiting,
+       exists (
+           select from mentat_reporter.outbox_recipient as recipient
+           where recipient.outbox_id = claimed.id and recipient.state = 'sent'
+       ) as reached
+from claimed
+
+-- name: mark_data_begun
+-- Note that the server may take this mail from now on: a crash means that it may arrive twice.
+update mentat_reporter.outbox
+set data_begun = true
+where id = %(id)s and state = 'sending' and attempts = %(attempts)s
+
+-- name: settle
+-- Write down how an attempt ended, if the mail is still ours; the number of mails settled, 1 or 0.
+with settled as (
+    update mentat_reporter.outbox
+    set state = %(state)s, next_attempt = %(next_attempt)s, smtp_code = %(code)s, smtp_text = %(text)s,
+        ambiguous = ambiguous or %(ambiguous)s, data_begun = false,
+        settled = case when %(state)s = 'deferred' then settled else %(now)s end
+    where id = %(id)s and state = 'sending' and attempts = %(attempts)s
+    returning id
+), recipient as (
+    update mentat_reporter.outbox_recipient as recipient
+    set state = given.state, code = given.code, text = given.text
+    from settled,
+         unnest(%(addresses)s::text[], %(states)s::text[], %(codes)s::integer[], %(texts)s::text[])
+             as given (address, state, code, text)
+    where recipient.outbox_id = settled.id and recipient.address = given.address
+)
+select count(*) from settled
+
+-- name: send_to_fallback
+-- Give a mail that just failed its fallback recipients, once; `settled` starts their five days.
+with mail as (
+    update mentat_reporter.outbox
+    set state = 'pending', fallback_used = true
+    where id = %(id)s and state = 'failed' and not fallback_used
+    returning id
+)
+insert into mentat_reporter.outbox_recipient (outbox_id, address, state)
+select mail.id, given.address, 'pending'
+from mail, unnest(%(addresses)s::text[]) as given (address)
+on conflict (outbox_id, address) do update set state = 'pending', code = null, text = null
+
+-- name: recover
+-- Free what a killed run left in `sending`. Where DATA may have begun that counts, and the fifth time it is held.
+update mentat_reporter.outbox
+set state = case when data_begun and recoveries + 1 >= %(limit)s then 'held' else 'pending' end,
+    settled = case when data_begun and recoveries + 1 >= %(limit)s then %(now)s else settled end,
+    recoveries = recoveries + data_begun::integer,
+    ambiguous = ambiguous or data_begun,
+    data_begun = false,
+    next_attempt = null
+where state = 'sending'
+returning report_label, message_id, state
+
+-- name: counts
+-- Mails by state.
+select state, count(*) from mentat_reporter.outbox group by state

@@ -1,0 +1,171 @@
+"""The house as it is today: groups, networks, rules, classes, and how reports look and are sent.
+
+Made when the first event comes; a run without events never needs it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from functools import cached_property
+from secrets import token_hex
+from typing import Any, Final
+
+from mentat_reporter.core.intake import FilterRule, RuleBook
+from mentat_reporter.core.model import Group
+from mentat_reporter.core.ownership import Ownership
+from mentat_reporter.core.recipients import MailRules
+from mentat_reporter.core.report import Desk, Look
+from mentat_reporter.errors import RuleError
+from mentat_reporter.filters.compile import compile_rule, compile_values
+from mentat_reporter.render.addresses import parse_addresses
+from mentat_reporter.render.i18n import is_locale, is_template, is_timezone
+from mentat_reporter.render.message import Frame
+from mentat_reporter.render.templates import Templates
+from mentat_reporter.settings import Settings
+from mentat_reporter.store import groups
+from mentat_reporter.store.connection import Connection
+
+Quarantine = Callable[[str, str, str, int], None]
+"""Keep what cannot be used: kind, reference, error, count."""
+Fail = Callable[[str], None]
+
+ALL: Final = "(all groups)"
+
+
+class Today:
+    """What the main database says today, checked and compiled once a run."""
+
+    def __init__(
+        self, settings: Settings, main: Connection, now: datetime, quarantine: Quarantine, fail: Fail
+    ) -> None:
+        self.settings = settings
+        self.now = now
+        self._quarantine = quarantine
+        self._fail = fail
+        self.house = groups.load(main, now)
+        main.rollback()
+        for fault in self.house.faults:
+            self._bad(fault.kind, fault.reference, fault.error)
+
+    def _bad(self, kind: str, reference: str, error: str, count: int = 1) -> None:
+        self._quarantine(kind, reference, error, count)
+        self._fail(f"{kind} {reference}: {error}")
+
+    @cached_property
+    def ownership(self) -> Ownership:
+        return Ownership(self.house.networks)
+
+    @cached_property
+    def rules(self) -> RuleBook:
+        compiled = []
+        for rule in self.house.rules:
+            try:
+                matches = compile_rule(rule.text, self.settings.reporter.filter_language)
+            except RuleError as error:
+                self._rule_off(rule.group, rule.name, f"does not compile and is not applied: {error}")
+            else:
+                compiled.append(
+                    FilterRule(
+                        rule.id, rule.name, rule.group, "source" if rule.source_based else "target", matches
+                    )
+                )
+        return RuleBook(compiled)
+
+    def _rule_off(self, group: str, name: str, error: str, count: int = 1) -> None:
+        self._bad("filter", f"'{name}' of {group or ALL}", error, count)
+
+    def name_rule_failures(self) -> None:
+        """Say which rules failed on events; they were not applied there."""
+        for (group, name), (error, count) in sorted(self.rules.failures.items()):
+            self._rule_off(group, name, f"was not applied where it failed: {error}", count)
+        self.rules.failures.clear()
+
+    @cached_property
+    def _subclassing(self) -> dict[str, Callable[[Mapping[str, Any]], list[str]]]:
+        found = {}
+        for name, event_class in self.house.event_classes.items():
+            if not event_class.subclassing.strip():
+                continue
+            try:
+                found[name] = compile_values(event_class.subclassing, self.settings.reporter.filter_language)
+            except RuleError as error:
+                self._bad("filter", f"subclassing of event class {name}", f"does not compile: {error}")
+        return found
+
+    def subclasses(self, name: str, message: Mapping[str, Any]) -> list[str]:
+        """Return a message's subclasses by its class's own expression; where that fails, none."""
+        expression = self._subclassing.get(name)
+        if expression is None:
+            return []
+        try:
+            return expression(message)
+        except RuleError:
+            return []
+
+    # How reports look and who gets them
+
+    @cached_property
+    def groups(self) -> Mapping[str, Group]:
+        return {name: self._checked(group) for name, group in self.house.groups.items()}
+
+    def _checked(self, group: Group) -> Group:
+        """Put the default in the place of what no report can use; name it with the cure."""
+        sites = tuple(filter(None, (self.settings.reporter.templates_dir,)))
+        for name, known in (
+            ("locale", is_locale),
+            ("timezone", is_timezone),
+            ("template", lambda value: is_template(value, sites)),
+        ):
+            value = getattr(group, name)
+            if value is not None and not known(value):
+                self._bad("group", group.name, f"{name} '{value}' is not known; the default is used")
+                group = replace(group, **{name: None})  # type: ignore[arg-type] # the three may be None
+        emails = {}
+        for severity, written in group.emails.items():
+            good, bad = parse_addresses(written)
+            for address in bad:
+                self._bad(
+                    "group", group.name, f"emails of {severity}: {address!r} is no address, it is left out"
+                )
+            if good:
+                emails[severity] = tuple(good)
+        return replace(group, emails=emails)
+
+    @cached_property
+    def desk(self) -> Desk:
+        reporter, mail = self.settings.reporter, self.settings.mail
+        forced = {
+            "template": reporter.force_template,
+            "locale": reporter.force_locale,
+            "timezone": reporter.force_timezone,
+        }
+        return Desk(
+            groups=self.groups,
+            mail_rules=MailRules(
+                default_mode=reporter.default_mode,
+                force_mode=reporter.force_mode,
+                fallback=reporter.fallback,
+                admin=mail.admin,
+                test_mode=mail.test_mode,
+                to=mail.to,
+                cc=mail.cc,
+                bcc=mail.bcc,
+            ),
+            created=self.now,
+            test_data=self.settings.run.test_data,
+            nonce="" if self.settings.moves_state else token_hex(8),
+            default_look=Look(reporter.default_template, reporter.default_locale, reporter.default_timezone),
+            force_look={name: value for name, value in forced.items() if value},
+        )
+
+    @cached_property
+    def templates(self) -> Templates:
+        reporter = self.settings.reporter
+        return Templates(reporter.templates_dir, reporter.template_vars, self.house.event_classes)
+
+    @cached_property
+    def frame(self) -> Frame:
+        mail = self.settings.mail
+        return Frame(
+            mail.sender, mail.reply_to, mail.return_path, mail.message_id_domain, mail.subject, mail.test_mode
+        )

@@ -1,0 +1,249 @@
+"""One unit of work: what a group is told of a severity and direction in one window, in one transaction.
+
+RELIABILITY section 2: ledger, thresholds, reports and mails with their final bytes are committed
+together, so that a crash leaves all of them or none.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple
+
+from mentat_reporter.core import report as reporting
+from mentat_reporter.core import threshold as thresholding
+from mentat_reporter.core.idea import read_event
+from mentat_reporter.core.intake import Intake, Tally, own, sift
+from mentat_reporter.core.model import Event, Group, Problem, Report, Severity, Sighting, ThresholdTimes, Timing
+from mentat_reporter.core.window import timing_of
+from mentat_reporter.errors import MessageError, TemplateError
+from mentat_reporter.render.message import Mail, build
+from mentat_reporter.session import Session
+from mentat_reporter.store import events, groups, outbox, reports, state
+from mentat_reporter.store.connection import transaction
+from mentat_reporter.store.jsontext import decode
+from mentat_reporter.store.state import OpenWindow, Retry, Unit
+
+Recurring = tuple[Sighting, Problem, str]
+"""A sighting to tell again, the problem that it was held under, the report that told of that first."""
+
+
+class Decision(NamedTuple):
+    """All that a unit will write."""
+
+    decided: thresholding.Decided
+    reports: list[Report]
+    labels: dict[Problem, str]
+    """By problem, the report that tells of it."""
+    times: ThresholdTimes | None
+    relapsed: int
+    """Events told again."""
+
+
+def read_raw(session: Session, raw: events.Raw, severity: Severity) -> Event:
+    """Decode and read a stored event with its sides of a severity; raises MessageError."""
+    if raw.message is None:
+        raise MessageError("has no message in events_json")
+    return read_event(raw.stored, decode(raw.message), severity, session.today.subclasses)
+
+
+def _relapses(
+    session: Session, unit: Unit, opened: OpenWindow, decided: thresholding.Decided, timing: Timing
+) -> dict[Problem, tuple[list[str], str]]:
+    """Return the events to tell again by problem, each with the label of the report that told of it."""
+    found = {}
+    for problem, (threshold, held) in state.expired(session.main, unit, opened.window.hi).items():
+        kept = [*held, *decided.held.get(problem, ())]
+        ids = thresholding.relapsed_events(threshold, kept, opened.window, timing.relapse)
+        if ids:
+            found[problem] = (ids, threshold.report_label)
+    return found
+
+
+def _recurring(
+    session: Session, unit: Unit, intake: Intake, relapses: Mapping[Problem, tuple[list[str], str]]
+) -> list[Recurring]:
+    """Own and filter the relapsed events again, each at its problem's own address."""
+    wanted = {event_id for ids, _ in relapses.values() for event_id in ids}
+    known: dict[str, Event] = {}
+    for raw in events.by_ids(session.events, sorted(wanted)) if wanted else ():
+        try:
+            known[raw.stored.id] = read_raw(session, raw, unit.severity)
+        except MessageError as error:
+            session.quarantine("event", raw.stored.id, str(error))
+    if gone := len(wanted - known.keys()):
+        session.logger.warning("%d events that group %s was to be told again are gone", gone, unit.group)
+    found: list[Recurring] = []
+    for problem, (ids, label) in relapses.items():
+        for event_id in ids:
+            if event_id in known:
+                found += _at(session, unit, intake, known[event_id], problem, label)
+    return found
+
+
+def _at(
+    session: Session, unit: Unit, intake: Intake, event: Event, problem: Problem, label: str
+) -> Iterable[Recurring]:
+    today = session.today
+    for sighting in own(event, unit.direction, today.ownership):
+        if sighting.address != problem.address or not sighting.chain or sighting.owner != unit.group:
+            continue
+        sifted = sift(sighting, today.rules)
+        for rule in (sifted.dropped_by, *sifted.fallbacks_dropped_by):
+            if rule is not None:
+                intake.rule_hits[rule.id] += 1
+        if sifted.sighting is not None:
+            yield sifted.sighting, problem, label
+
+
+def _build_reports(
+    session: Session, unit: Unit, opened: OpenWindow, intake: Intake, told: list[reporting.Told],
+    held_until: datetime | None,
+) -> list[Report]:  # fmt: skip
+    """Build the reports with labels that no stored report has."""
+    desk = session.today.desk
+    while True:
+        built = [
+            report
+            for part in told
+            for report in reporting.reports_of(
+                desk, unit.direction, opened.window, part,
+                intake.tallies.get((part.chain, part.shadow), Tally()), held_until,
+            )
+        ]  # fmt: skip
+        taken = reports.taken_labels(session.main, [report.label for report in built])
+        if not taken:
+            return built
+        desk = replace(desk, taken_labels=desk.taken_labels | taken)
+
+
+def decide(session: Session, unit: Unit, opened: OpenWindow, intake: Intake) -> Decision:
+    """Decide what is told, what is held and what is told again; nothing is written yet."""
+    group: Group | None = session.today.groups.get(unit.group)
+    timing = timing_of(group, unit.severity, unit.direction)
+    known: Mapping[Problem, Threshold] = {}
+    if session.thresholding and intake.sightings:
+        problems = (thresholding.problem_of(sighting) for sighting in intake.sightings)
+        known = state.thresholds(session.main, unit, problems)
+    decided = thresholding.decide(intake.sightings, known, opened.window)
+    recurring: list[Recurring] = []
+    if session.thresholding:
+        relapses = _relapses(session, unit, opened, decided, timing)
+        recurring = _recurring(session, unit, intake, relapses)
+    held_until = opened.window.hi + timing.threshold if session.thresholding and timing.threshold else None
+    told = reporting.gather(decided.reported, recurring)
+    built = _build_reports(session, unit, opened, intake, told, held_until) if told else []
+    return Decision(
+        decided,
+        built,
+        reporting.labels_by_problem(built),
+        thresholding.new_times(opened.window, timing),
+        len({sighting.event.id for sighting, _, _ in recurring}),
+    )
+
+
+# From reports to mails
+
+
+def _render(session: Session, report: Report, reply_to_id: str | None) -> Mail:
+    templates = session.today.templates
+    look = {"template": report.template, "locale": report.locale, "timezone": report.timezone}
+    try:
+        rendered = templates.render(report, **look)
+    except TemplateError as error:
+        session.quarantine("template", f"{report.template}/{report.type}", str(error))
+        session.fail(f"template {report.template}: {error}; the shipped default is used")
+        rendered = templates.render_shipped(report, locale=report.locale, timezone=report.timezone)
+    return build(report, rendered, session.today.frame, reply_to_id=reply_to_id)
+
+
+def mails_of(session: Session, built: Iterable[Report]) -> dict[str, Mail]:
+    """Render what is to be mailed, by label; who wants a report and has nobody to get it is named."""
+    mails: dict[str, Mail] = {}
+    for report in built:
+        plan = report.mail
+        if plan is None:
+            continue
+        if not (plan.redirected_to or plan.to):
+            session.fail(
+                f"report {report.label} for {', '.join(report.chain)} has no recipient: give the group an "
+                "address or set __core__reporter.fallback; it is stored, not mailed"
+            )
+            report.mail = None
+            continue
+        if plan.fallback:
+            session.logger.info("report %s goes to the %s fallback", report.label, plan.fallback)
+        if plan.redirected_to:
+            session.logger.info(
+                "report %s for %s goes to %s", report.label,
+                ", ".join((*plan.to, *plan.cc)) or "nobody", ", ".join(plan.redirected_to),
+            )  # fmt: skip
+        answers = mails.get(report.parent or "")
+        mails[report.label] = _render(session, report, answers.message_id if answers else None)
+    return mails
+
+
+def _write(
+    session: Session, unit: Unit, opened: OpenWindow, intake: Intake, decision: Decision, retry: Retry | None
+) -> None:
+    main = session.main
+    mails = mails_of(session, decision.reports)
+    if decision.reports:
+        reports.store(main, [reports.Stored(report, report.label in mails) for report in decision.reports])
+    if mails:
+        outgoing = [outbox.OutgoingMail(label, *mail) for label, mail in mails.items()]
+        session.mail_ids += outbox.enqueue(main, outgoing, session.now)
+    if session.moves_state:
+        state.consider(main, unit, intake.considered, opened.next_fetch_lo)
+        state.hold(main, unit, decision.decided.held)
+        if decision.labels and decision.times:
+            state.renew(main, unit, decision.labels, decision.times)
+            state.forget_held(main, unit, decision.labels, opened.window.hi)
+        groups.hit(main, intake.rule_hits, intake.detector_hits, session.now)
+        if opened.id is not None:
+            state.unit_done(main, opened, unit)
+        if retry is not None:
+            state.retry_done(main, retry)
+    session.result.add(unit.severity, mails=len(mails), reports=len(decision.reports))
+
+
+def _count(session: Session, unit: Unit, intake: Intake, decision: Decision) -> None:
+    kept = {sighting.event.id for sighting in intake.sightings}
+    told = {sighting.event.id for sighting in decision.decided.reported}
+    survived = set().union(*(tally.kept for tally in intake.tallies.values()))
+    session.result.add(
+        unit.severity,
+        reported=len(told),
+        held=len(kept - told),
+        relapsed=decision.relapsed,
+        filtered=len(intake.considered.keys() - survived),
+        doubtful=len(survived - kept),
+    )
+
+
+def work(
+    session: Session, unit: Unit, opened: OpenWindow, intake: Intake, retry: Retry | None = None
+) -> None:
+    """Decide, render and write a unit in one transaction; a dry run only tells what it would do.
+
+    `retry` is the failure that this attempt makes good.
+    """
+    with transaction(session.main):
+        decision = decide(session, unit, opened, intake)
+        if session.writes:
+            _write(session, unit, opened, intake, decision, retry)
+        else:
+            _foretell(session, unit, decision)
+    _count(session, unit, intake, decision)
+
+
+def _foretell(session: Session, unit: Unit, decision: Decision) -> None:
+    """Render as a real run would, so that a dry run finds the same faults, and keep a line a report."""
+    mails = mails_of(session, decision.reports)
+    for report in decision.reports:
+        mail = mails.get(report.label)
+        session.result.plans.append(
+            f"{report.type} {report.severity} {', '.join(report.chain)}"
+            f"{' host ' + report.address if report.address else ''}: {report.counters.rep} events, "
+            + (f"mail to {', '.join(mail.recipients)}" if mail else "no mail")
+        )
+    session.result.add(unit.severity, mails=len(mails), reports=len(decision.reports))

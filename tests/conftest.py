@@ -1,0 +1,101 @@
+"""A PostgreSQL server for the session, a database of its own for every test that asks for one."""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from psycopg2 import sql
+from psycopg2.extensions import parse_dsn
+
+from mentat_reporter.store import schema
+from mentat_reporter.store.connection import STATE_LIMITS, Connection, connect
+from mentat_reporter.store.embedded import Cluster
+
+Dsn = dict[str, str]
+MakeDatabase = Callable[..., Dsn]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Dsn]:
+    """A server that may create databases: `$MENTAT_REPORTER_TEST_DSN`, else one of this process alone."""
+    if named := os.environ.get("MENTAT_REPORTER_TEST_DSN"):
+        yield {keyword: str(value) for keyword, value in parse_dsn(named).items()}
+        return
+    home = Path(tempfile.mkdtemp(prefix="mentat-reporter-test-"))
+    cluster = Cluster(home, durable=False)
+    try:
+        yield cluster.start()
+    finally:
+        cluster.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def template(server: Dsn) -> Iterator[str]:
+    """The name of a database with all tables, which is never connected to again."""
+    with _database(server, "template0") as dsn:
+        with closing(connect(dsn, what="template", limits={})) as connection:
+            schema.initialise(connection, None)
+        yield dsn["dbname"]
+
+
+@pytest.fixture
+def make_database(server: Dsn, request: pytest.FixtureRequest) -> Iterator[MakeDatabase]:
+    """Make databases that are dropped after the test: with all tables, or `empty=True`."""
+    opened: list[Any] = []
+
+    def make(*, empty: bool = False) -> Dsn:
+        source = "template0" if empty else request.getfixturevalue("template")
+        opened.append(_database(server, source))
+        made: Dsn = opened[-1].__enter__()
+        return made
+
+    yield make
+    for database in reversed(opened):
+        database.__exit__(None, None, None)
+
+
+@pytest.fixture
+def database(make_database: MakeDatabase) -> Dsn:
+    """Keywords of a fresh database with all tables, both Mentat's and the reporter's."""
+    return make_database()
+
+
+@pytest.fixture
+def connection(database: Dsn) -> Iterator[Connection]:
+    """A connection to `database`."""
+    with closing(connect(database, what="test", limits=STATE_LIMITS)) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def feeds() -> Path:
+    """The folder of real messages, which are not part of the checkout."""
+    named = os.environ.get("MENTAT_REPORTER_FEEDS")
+    if not named:
+        pytest.skip("MENTAT_REPORTER_FEEDS does not name the folder with idea-feeds.ndjson")
+    return Path(named)
+
+
+@contextmanager
+def _database(server: Dsn, source: str) -> Iterator[Dsn]:
+    name = sql.Identifier(f"test_{uuid.uuid4().hex}")
+    _execute(server, sql.SQL("create database {} template {}").format(name, sql.Identifier(source)))
+    try:
+        yield {**server, "dbname": name.string}
+    finally:
+        _execute(server, sql.SQL("drop database if exists {} with (force)").format(name))
+
+
+def _execute(server: Dsn, statement: sql.Composable) -> None:
+    with closing(psycopg2.connect(**server)) as connection:  # type: ignore[call-overload]
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)

@@ -1,0 +1,382 @@
+"""The outbox on a real PostgreSQL: what is stored, claimed, settled and recovered."""
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg2
+import pytest
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+
+from mentat_reporter.errors import MailError
+from mentat_reporter.store import queries
+from mentat_reporter.store.connection import STATE_LIMITS, Connection, connect, transaction
+from mentat_reporter.store.outbox import (
+    Claimed,
+    Outbox,
+    RecipientOutcome,
+    Recovered,
+    Settlement,
+    Verdict,
+    enqueue,
+)
+
+# When tests/conftest.py offers `database`, drop the names `database` and `template` here.
+from tests.integration.conftest_delivery import (
+    NOW,
+    connection,
+    database,
+    mail,
+    outbox,
+    recipients,
+    rows,
+    states,
+    store,
+    template,
+)
+
+__all__ = ["connection", "database", "outbox", "template"]
+
+LATER = NOW + timedelta(minutes=5)
+
+
+def settlement(state: Verdict, claimed: Claimed, **changes: Any) -> Settlement:
+    verdict = "deferred" if state == "held" else state
+    everybody = tuple(RecipientOutcome(address, verdict, 250, "as said") for address in claimed.recipients)
+    next_attempt = LATER if state == "deferred" else None
+    return Settlement(state, everybody, next_attempt, 250, "as said", ambiguous=False)._replace(**changes)
+
+
+def claim(outbox: Outbox, now: datetime = NOW) -> Claimed:
+    claimed = outbox.claim(outbox.due(now)[0], now)
+    assert claimed is not None
+    return claimed
+
+
+def crash(outbox: Outbox, *, data_begun: bool, now: datetime = NOW) -> None:
+    claimed = claim(outbox, now)
+    if data_begun:
+        outbox.mark_data_begun(claimed)
+
+
+def test_a_mail_comes_back_as_it_was_enqueued(connection: Connection, outbox: Outbox) -> None:
+    content = bytes(range(256)) * 100
+    given = mail(1, "b@example.com", "a@example.com", content=content)
+
+    [mail_id] = store(connection, given)
+    claimed = outbox.claim(mail_id, NOW)
+
+    assert claimed == Claimed(
+        id=mail_id,
+        report_label=given.report_label,
+        message_id=given.message_id,
+        envelope_sender=given.envelope_sender,
+        content=content,
+        attempts=1,
+        fallback_used=False,
+        since=NOW,
+        recipients=("a@example.com", "b@example.com"),
+        reached=False,
+    )
+    [(digest,)] = rows(connection, "select sha256 from mentat_reporter.outbox")
+    assert bytes(digest) == hashlib.sha256(content).digest()
+
+
+def test_ids_come_in_the_order_of_the_mails(connection: Connection) -> None:
+    ids = store(connection, *(mail(number) for number in range(1200)))
+
+    assert ids == sorted(ids)
+    found = rows(connection, "select message_id from mentat_reporter.outbox order by id")
+    assert [row[0] for row in found] == [mail(number).message_id for number in range(1200)]
+
+
+def test_large_mails_go_in_several_statements(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mentat_reporter.store.outbox.BATCH_BYTES", 100)
+
+    ids = store(connection, *(mail(number, content=b"x" * 80) for number in range(5)))
+
+    assert len(ids) == 5
+
+
+def test_nothing_to_enqueue_is_fine(connection: Connection) -> None:
+    assert store(connection) == []
+
+
+def test_mails_vanish_with_the_transaction_that_made_them(connection: Connection, outbox: Outbox) -> None:
+    enqueue(connection, [mail()], NOW)
+    connection.rollback()
+
+    assert outbox.counts() == {}
+
+
+def test_a_message_id_that_stands_already_keeps_its_bytes_and_yields_no_id(
+    connection: Connection, outbox: Outbox
+) -> None:
+    first = store(connection, mail(1, content=b"first"))
+
+    again = store(connection, mail(1, "other@example.com", content=b"second"), mail(2))
+
+    assert len(first) == len(again) == 1
+    assert claim(outbox).content == b"first"
+    assert list(recipients(connection)) == ["abuse@example.com"]
+
+
+def test_a_recipient_named_twice_is_one(connection: Connection, outbox: Outbox) -> None:
+    store(connection, mail(1, "a@example.com", "a@example.com"))
+
+    assert claim(outbox).recipients == ("a@example.com",)
+
+
+def test_a_mail_without_recipients_is_refused(connection: Connection) -> None:
+    with pytest.raises(MailError, match="M20260501 has no recipients"):
+        store(connection, mail()._replace(recipients=()))
+
+
+def test_a_mail_made_for_the_fallback_recipients_knows_it(connection: Connection, outbox: Outbox) -> None:
+    store(connection, mail(fallback=True))
+
+    assert claim(outbox).fallback_used
+
+
+def test_the_oldest_mail_is_due_first(connection: Connection, outbox: Outbox) -> None:
+    ids = store(connection, mail(1), mail(2), mail(3))
+
+    assert outbox.due(NOW) == ids
+
+
+def test_only_the_mails_that_were_asked_for_are_due(connection: Connection, outbox: Outbox) -> None:
+    first, second, _third = store(connection, mail(1), mail(2), mail(3))
+
+    assert outbox.due(NOW, [second, first]) == [first, second]
+    assert outbox.due(NOW, []) == []
+
+
+def test_a_deferred_mail_is_due_at_its_next_attempt_and_not_before(
+    connection: Connection, outbox: Outbox
+) -> None:
+    store(connection, mail())
+    claimed = claim(outbox)
+    outbox.settle(claimed, settlement("deferred", claimed), NOW)
+
+    assert outbox.due(LATER - timedelta(microseconds=1)) == []
+    assert outbox.claim(claimed.id, LATER - timedelta(microseconds=1)) is None
+    assert outbox.due(LATER) == [claimed.id]
+    assert claim(outbox, LATER).attempts == 2
+
+
+def test_a_claimed_mail_cannot_be_claimed_again(connection: Connection, outbox: Outbox) -> None:
+    store(connection, mail())
+    claimed = claim(outbox)
+
+    assert outbox.claim(claimed.id, NOW) is None
+    assert outbox.due(NOW) == []
+
+
+def test_a_mail_that_another_session_is_claiming_is_skipped_without_waiting(
+    connection: Connection, database: dict[str, str]
+) -> None:
+    [mail_id] = store(connection, mail())
+    with connection.cursor() as cursor:
+        cursor.execute(queries.get("outbox.claim"), {"id": mail_id, "now": NOW})
+
+    other = connect(database, what="test", limits={**STATE_LIMITS, "lock_timeout": "1ms"})
+    try:
+        assert Outbox(other).claim(mail_id, NOW) is None
+    finally:
+        other.close()
+
+
+def test_no_transaction_is_open_after_any_call(connection: Connection, outbox: Outbox) -> None:
+    def status() -> int:
+        return connection.info.transaction_status
+
+    store(connection, mail(1), mail(2))
+    claimed = claim(outbox)
+    assert status() == TRANSACTION_STATUS_IDLE
+    outbox.mark_data_begun(claimed)
+    assert status() == TRANSACTION_STATUS_IDLE
+    outbox.settle(claimed, settlement("failed", claimed), NOW, ["fallback@example.org"])
+    assert status() == TRANSACTION_STATUS_IDLE
+    outbox.recover(NOW)
+    outbox.counts()
+    outbox.due(NOW)
+    assert status() == TRANSACTION_STATUS_IDLE
+
+
+def test_the_next_try_goes_only_to_the_deferred_recipients(connection: Connection, outbox: Outbox) -> None:
+    store(connection, mail(1, "a@example.com", "b@example.com", "c@example.com"))
+    claimed = claim(outbox)
+    mixed = (
+        RecipientOutcome("a@example.com", "sent", 250, "ok"),
+        RecipientOutcome("b@example.com", "deferred", 450, "later"),
+        RecipientOutcome("c@example.com", "failed", None, "no"),
+    )
+
+    outbox.settle(claimed, settlement("deferred", claimed, recipients=mixed), NOW)
+    again = claim(outbox, LATER)
+
+    assert again.recipients == ("b@example.com",)
+    assert again.reached
+    assert rows(connection, "select * from mentat_reporter.outbox_recipient order by address") == [
+        (claimed.id, "a@example.com", "sent", 250, "ok"),
+        (claimed.id, "b@example.com", "deferred", 450, "later"),
+        (claimed.id, "c@example.com", "failed", None, "no"),
+    ]
+
+
+def test_a_mail_that_was_recovered_meanwhile_is_not_settled(connection: Connection, outbox: Outbox) -> None:
+    store(connection, mail())
+    late = claim(outbox)
+    outbox.recover(NOW)
+    current = claim(outbox)
+
+    assert not outbox.settle(late, settlement("failed", late), NOW, ["fallback@example.org"])
+    assert states(connection) == ["sending"]
+    assert recipients(connection) == {"abuse@example.com": "pending"}
+    assert outbox.settle(current, settlement("sent", current), NOW)
+    assert not outbox.settle(current, settlement("failed", current), NOW)
+    assert states(connection) == ["sent"]
+
+
+def test_doubt_once_noted_stays_noted(connection: Connection, outbox: Outbox) -> None:
+    store(connection, mail())
+    first = claim(outbox)
+    outbox.settle(first, settlement("deferred", first, ambiguous=True), NOW)
+    second = claim(outbox, LATER)
+    outbox.settle(second, settlement("sent", second), LATER)
+
+    assert rows(connection, "select state, ambiguous, settled from mentat_reporter.outbox") == [
+        ("sent", True, LATER)
+    ]
+
+
+def test_a_failed_mail_goes_to_its_fallback_recipients_with_five_new_days(
+    connection: Connection, outbox: Outbox
+) -> None:
+    store(connection, mail())
+    first = claim(outbox)
+
+    outbox.settle(first, settlement("failed", first), LATER, ["one@example.org", "two@example.org"])
+    second = claim(outbox, LATER)
+
+    assert second.recipients == ("one@example.org", "two@example.org")
+    assert second.fallback_used
+    assert second.since == LATER
+    assert second.content == first.content
+    assert second.message_id == first.message_id
+
+
+def test_fallback_recipients_come_in_once(connection: Connection, outbox: Outbox) -> None:
+    store(connection, mail())
+    first = claim(outbox)
+    outbox.settle(first, settlement("failed", first), NOW, ["one@example.org"])
+    second = claim(outbox)
+    outbox.settle(second, settlement("failed", second), NOW, ["two@example.org"])
+
+    assert states(connection) == ["failed"]
+    assert "two@example.org" not in recipients(connection)
+
+
+def test_a_fallback_recipient_that_just_failed_is_tried_once_more(
+    connection: Connection, outbox: Outbox
+) -> None:
+    store(connection, mail())
+    first = claim(outbox)
+    outbox.settle(first, settlement("failed", first), NOW, ["abuse@example.com"])
+
+    assert claim(outbox).recipients == ("abuse@example.com",)
+
+
+@pytest.mark.parametrize("state", ["sent", "deferred", "held"])
+def test_only_a_failed_mail_gets_fallback_recipients(
+    connection: Connection, outbox: Outbox, state: Verdict
+) -> None:
+    store(connection, mail())
+    claimed = claim(outbox)
+    outbox.settle(claimed, settlement(state, claimed), NOW, ["one@example.org"])
+
+    assert states(connection) == [state]
+    assert list(recipients(connection)) == ["abuse@example.com"]
+
+
+def test_a_held_mail_waits_for_an_operator(connection: Connection, outbox: Outbox) -> None:
+    store(connection, mail())
+    claimed = claim(outbox)
+    outbox.settle(claimed, settlement("held", claimed), NOW)
+
+    assert outbox.due(NOW + timedelta(days=100)) == []
+
+
+def test_a_mail_that_was_not_yet_at_the_server_is_recovered_without_counting(
+    connection: Connection, outbox: Outbox
+) -> None:
+    store(connection, mail(), mail(2))
+    for _ in range(10):
+        crash(outbox, data_begun=False)
+        assert outbox.recover(NOW) == Recovered(pending=1, held=())
+
+    query = "select state, recoveries, attempts, ambiguous from mentat_reporter.outbox order by id"
+    assert rows(connection, query) == [("pending", 0, 10, False), ("pending", 0, 0, False)]
+
+
+def test_a_mail_that_five_runs_died_on_is_held_and_named(connection: Connection, outbox: Outbox) -> None:
+    store(connection, mail())
+    for _ in range(4):
+        crash(outbox, data_begun=True)
+        assert outbox.recover(NOW) == Recovered(pending=1, held=())
+    crash(outbox, data_begun=True)
+
+    assert outbox.recover(NOW) == Recovered(pending=0, held=(("M20260501", "<M1.1@reporter.example>"),))
+    assert outbox.recover(NOW) == Recovered(pending=0, held=())
+    query = "select state, recoveries, ambiguous from mentat_reporter.outbox"
+    assert rows(connection, query) == [("held", 5, True)]
+    assert outbox.due(NOW) == []
+
+
+def test_a_recovered_mail_goes_to_the_same_recipients(connection: Connection, outbox: Outbox) -> None:
+    store(connection, mail(1, "a@example.com", "b@example.com"))
+    crash(outbox, data_begun=True)
+    outbox.recover(NOW)
+
+    assert claim(outbox).recipients == ("a@example.com", "b@example.com")
+
+
+def test_mails_are_counted_by_state(connection: Connection, outbox: Outbox) -> None:
+    store(connection, mail(1), mail(2), mail(3))
+    claimed = claim(outbox)
+    outbox.settle(claimed, settlement("sent", claimed), NOW)
+    claim(outbox)
+
+    assert outbox.counts() == {"sent": 1, "sending": 1, "pending": 1}
+
+
+def test_an_error_of_the_database_leaves_the_connection_usable(
+    connection: Connection, outbox: Outbox
+) -> None:
+    store(connection, mail())
+    claimed = claim(outbox)
+    with pytest.raises(psycopg2.DataError):
+        outbox.settle(claimed, settlement("sent", claimed, code=2**40), NOW)
+
+    assert outbox.settle(claimed, settlement("sent", claimed), NOW)
+
+
+@pytest.mark.parametrize("name", [name for name in queries.names() if name.startswith("outbox.")])
+def test_every_query_says_what_it_is_for_in_one_comment(name: str) -> None:
+    comments = [line for line in queries.get(name).splitlines() if line.startswith("--")]
+
+    assert len(comments) == 1
+
+
+def test_finding_due_mails_does_not_read_those_that_are_done(connection: Connection) -> None:
+    store(connection, *(mail(number) for number in range(3000)))
+    with transaction(connection), connection.cursor() as cursor:
+        cursor.execute("update mentat_reporter.outbox set state = 'sent' where id > 10")
+        cursor.execute("analyze mentat_reporter.outbox")
+        cursor.execute("explain " + queries.get("outbox.due"), {"now": NOW, "only": None})
+        plan = "\n".join(row[0] for row in cursor)
+
+    assert "outbox_due" in plan
+    assert "Seq Scan" not in plan

@@ -1,0 +1,152 @@
+"""Whole mails and texts, kept under tests/golden/ and read like prose; UPDATE_GOLDEN=1 writes them anew."""
+
+import email
+import email.policy
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from mentat_reporter.core.model import Counters, MailPlan, Report
+from mentat_reporter.render.message import Frame, build
+from mentat_reporter.render.templates import Templates
+from tests import factories
+from tests.factories import CLASSES, HI, LO, compiled_catalogues, detail, entry, report
+
+GOLDEN: Final = Path(__file__).parents[1] / "golden"
+FRAME: Final = Frame(
+    sender="CSIRT Example <abuse@csirt.example>",
+    reply_to=("abuse@csirt.example",),
+    return_path="bounces@csirt.example",
+    message_id_domain="csirt.example",
+    subject=None,
+    test_mode=False,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _catalogues() -> None:
+    compiled_catalogues()
+
+
+def hours(**events: int) -> dict[datetime, int]:
+    """Return events by hour of the day: `h06=3`."""
+    return {LO + timedelta(hours=int(hour[1:])): number for hour, number in events.items()}
+
+
+def scan(port_count: int = 2) -> dict[str, factories.Detail]:
+    ports = [str(20 + number) for number in range(port_count)]
+    return {
+        "org.example.det27": detail(
+            source={"Hostname": ["www.org0006.example"], "MAC": ["00:00:5e:00:53:17"], "Proto": ["tcp"]},
+            target={"Port": ports},
+            numbers={"ConnCount": 14920, "PacketCount": 44760, "ByteCount": 2685600},
+        )
+    }
+
+
+def ssh() -> dict[str, factories.Detail]:
+    return {
+        "org.example.det10": detail(
+            source={"Port": ["50685", "10106", "27445"], "Proto": ["tcp", "ssh"]},
+            target={"Port": ["22"]},
+            numbers={"ConnCount": 52, "FlowCount": 183},
+        ),
+        "org.example.det16": detail(
+            source={"Proto": ["ssh"], "URL": ["http://drop.example.net/x.sh?id=1"]},
+            target={"Port": ["22", "2222"]},
+            numbers={"ConnCount": 127},
+        ),
+    }
+
+
+def summary() -> Report:
+    return report(
+        regular=[
+            entry(address="192.0.2.15", hours=hours(h06=3, h07=9, h08=14, h09=6, h22=2), details=scan(18)),
+            entry(address="192.0.2.77", hours=hours(h03=1), details=scan()),
+            entry(address="2001:db8:6:1000::2f:61c8:19", hours=hours(h21=1, h22=4, h23=12), details=scan()),
+            entry("attempt-login-ssh/password", hours=hours(h14=1, h18=3), details=ssh()),
+            entry("backdoor-odd", address="192.0.2.200", hours=hours(h12=1)),
+        ],
+        relapsed=[
+            entry(
+                "attempt-exploit",
+                address="192.0.2.15",
+                hours={datetime(2026, 1, 9, 8, tzinfo=UTC): 2, datetime(2026, 1, 12, 17, tzinfo=UTC): 5},
+                reference="M20260106SL-4KD0QW2Z",
+            )
+        ],
+        counters=Counters(rep=64, all=1302, new=1295, flt=1293, flt_blk=2, thr=57, thr_blk=1236, rlp=7, det_blk=1),
+        held_until=HI + timedelta(days=6),
+    )
+
+
+def extra() -> Report:
+    return report(
+        "extra",
+        regular=[
+            entry(hours=hours(h06=3, h07=9, h08=14, h09=6, h22=2), details=scan(18)),
+            entry("attempt-login-ssh/password", hours=hours(h14=1, h18=3), details=ssh()),
+        ],
+        held_until=HI + timedelta(days=6),
+    )
+
+
+def target() -> Report:
+    attacked = {
+        "org.example.det25": detail(
+            source={"Port": ["21293"]}, target={"Port": ["445"], "Proto": ["tcp"], "Hostname": ["files.org0006.example"]}
+        )
+    }
+    return report(
+        "target",
+        severity="high",
+        regular=[
+            entry("attempt-exploit", address="192.0.2.200", hours=hours(h18=1, h19=2), details=attacked),
+            entry("attempt-exploit", address="192.0.2.201", hours=hours(h19=1), details=attacked),
+        ],
+        statistics={"tlps": {"AMBER": 2, "GREEN": 1, "__unknown__": 1}, "categories": {"Attempt.Exploit": 4}},
+        mail=MailPlan(to=("abuse@org0006.example",), cc=("noc@org0006.example", "chief@org0010.example")),
+    )
+
+
+KINDS: Final[dict[str, Callable[[], Report]]] = {"summary": summary, "extra": extra, "target": target}
+
+
+def compare(name: str, found: str) -> None:
+    path = GOLDEN / name
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(found, encoding="utf-8", newline="")
+    with path.open(encoding="utf-8", newline="") as file:
+        assert found == file.read()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("locale", ["en", "cs"])
+@pytest.mark.parametrize("template", ["default", "another"])
+def test_each_kind_reads_as_its_golden_copy(kind: str, locale: str, template: str) -> None:
+    templates = Templates(None, {"organisation": "CSIRT Example"}, CLASSES, contact="abuse@csirt.example")
+
+    rendered = templates.render(KINDS[kind](), template=template, locale=locale, timezone="Europe/Prague")
+
+    compare(f"{kind}-{template}-{locale}.txt", f"{rendered.subject}\n\n{rendered.text}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("locale", ["en", "cs"])
+def test_each_kind_is_mailed_as_its_golden_copy(kind: str, locale: str) -> None:
+    templates = Templates(None, {}, CLASSES, contact="abuse@csirt.example")
+    told = KINDS[kind]()
+    rendered = templates.render(told, template="another", locale=locale, timezone="Europe/Prague")
+
+    mail = build(told, rendered, FRAME, reply_to_id="<first@csirt.example>" if kind == "extra" else None)
+
+    compare(f"{kind}-{locale}.eml", mail.content.decode("ascii"))
+    parsed = email.message_from_bytes(mail.content, policy=email.policy.default)
+    assert parsed.defects == []
+    assert parsed.get_content().replace("\r\n", "\n") == rendered.text
