@@ -101,7 +101,7 @@ setup(
             "types-pytz",
             "coverage",
             "build",
-            "setuptools>=68",
+            "setuptools>=71",
         ],
     },
     packages=find_packages(include=["mentat_reporter", "mentat_reporter.*"]),

@@ -1,15 +1,15 @@
 """Which windows a run covers: resumed, due, or only looked at. SEMANTICS section 1, RELIABILITY section 2."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple
 
-from mentat_reporter.core.model import Severity, Window
+from mentat_reporter.core.model import OwnTiming, Severity, Window
 from mentat_reporter.core.window import DEFAULT_TIMING, Span, due_spans, floor_to
 from mentat_reporter.session import Session
-from mentat_reporter.store import events, state
+from mentat_reporter.store import events, groups, state
 from mentat_reporter.store.connection import transaction
 from mentat_reporter.store.state import ClockState, OpenWindow
 
@@ -73,17 +73,31 @@ class Clocks:
             yield Round(severity, {queue.clock: self._next(severity, queue) for queue in queues})
             queues = [queue for queue in queues if queue.spans]
 
-    def retired(self, severity: Severity) -> dict[str, datetime]:
-        """Return the groups that had a clock of their own and use the common one now: what theirs covered."""
-        own = self._session.clock_periods(severity)
+    @cached_property
+    def _own_timing(self) -> Mapping[str, Mapping[Severity, OwnTiming]]:
+        """The timing of the groups that have any: a quiet run needs no more of the house."""
+        found = groups.own_clocks(self._session.main)
+        self._session.main.rollback()
+        return found
+
+    def own(self, severity: Severity) -> dict[str, timedelta]:
+        """Return the groups with clocks of their own for a severity, and their periods.
+
+        A group that gave its clock up keeps it until the common one is due: both end there together.
+        """
+        timings = ((name, timing.get(severity)) for name, timing in self._own_timing.items())
         return {
-            clock: known.last_hi
-            for (clock, level), known in self.known.items()
-            if level == severity and clock != COMMON and clock not in own
-        }
+            name: own.period for name, own in timings if own is not None and own.period is not None
+        } | dict.fromkeys(self.given_up(severity), DEFAULT_TIMING[severity].period)
+
+    def given_up(self, severity: Severity) -> set[str]:
+        """Return the groups that have a clock for a severity, but no period of their own any more."""
+        clocks = {clock for clock, level in self.known if level == severity and clock != COMMON}
+        timings = {clock: self._own_timing.get(clock, {}).get(severity) for clock in clocks}
+        return {clock for clock, own in timings.items() if own is None or own.period is None}
 
     def _periods(self, severity: Severity) -> dict[str, timedelta]:
-        return {COMMON: DEFAULT_TIMING[severity].period, **self._session.clock_periods(severity)}
+        return {COMMON: DEFAULT_TIMING[severity].period, **self.own(severity)}
 
     def _ad_hoc(self, severity: Severity) -> list[_Queue]:
         lo = self._session.settings.run.time_low
@@ -96,15 +110,22 @@ class Clocks:
         queues = []
         for clock, period in self._periods(severity).items():
             known = self.known.get((clock, severity))
-            spans = deque(due_spans(self._covered(clock, severity, known), self.hi, period))
+            spans = deque(self._due(clock, severity, known, period))
             left_open = known.open_window if known else None
-            if left_open is not None or spans:
-                if left_open is not None:
-                    spans.appendleft(Span(known.last_hi, known.last_hi))  # type: ignore[union-attr] # known, as left_open is
+            if known is not None and left_open is not None:
+                spans.appendleft(Span(known.last_hi, known.last_hi))
+            if spans:
                 queues.append(_Queue(clock, period, left_open, spans))
             elif known and clock == COMMON:
                 self._too_soon(severity, known, period)
         return queues
+
+    def _due(self, clock: str, severity: Severity, known: ClockState | None, period: timedelta) -> list[Span]:
+        if known is not None and clock in self.given_up(severity):
+            common = self.known.get((COMMON, severity))
+            is_due = common is None or due_spans(common.last_hi, self.hi, DEFAULT_TIMING[severity].period)
+            return due_spans(known.last_hi, self.hi, min(period, self.hi - known.last_hi)) if is_due else []
+        return due_spans(self._covered(clock, severity, known), self.hi, period)
 
     def _covered(self, clock: str, severity: Severity, known: ClockState | None) -> datetime | None:
         """Return up to when a clock has covered; a group's new clock goes on where the common one is."""

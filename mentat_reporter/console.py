@@ -31,13 +31,12 @@ class Progress:
             self._stream.flush()
             self._shown = True
 
-    def clear(self) -> bool:
-        """Make place for a message. True, so that it can stand as a filter of a log handler."""
+    def clear(self) -> None:
+        """Make place for a message."""
         if self._shown:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
             self._shown = False
-        return True
 
 
 def complain(text: object) -> None:

@@ -12,7 +12,7 @@ from email.parser import BytesParser
 from email.policy import default as mail_policy
 from importlib.resources import files
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from mentat_reporter import imports, run
 from mentat_reporter.errors import UsageError
@@ -111,7 +111,9 @@ def _where_to_look(settings: Settings, echo: Callable[[str], None]) -> None:
     folder = mailbox.Maildir(settings.mail.maildir, create=False)
     mails = [_read(Path(settings.mail.maildir) / "new" / name) for name in sorted(folder.keys())]
     echo("")
-    echo(f"{len(mails)} mails lie in {settings.mail.maildir}; mutt -f shows them. The first one that relapsed:")
+    echo(
+        f"{len(mails)} mails lie in {settings.mail.maildir}; mutt -f shows them. The first one that relapsed:"
+    )
     shown = next((mail for mail in mails if "relapse" in str(mail.get("X-Mentat-Report-Type", ""))), None)
     for mail in [shown or mails[-1]] if mails else []:
         echo("")
@@ -121,7 +123,7 @@ def _where_to_look(settings: Settings, echo: Callable[[str], None]) -> None:
 
 def _read(path: Path) -> EmailMessage:
     with path.open("rb") as file:
-        return cast("EmailMessage", BytesParser(policy=mail_policy).parse(file))
+        return BytesParser(policy=mail_policy).parse(file)
 
 
 def _head(mail: EmailMessage) -> list[str]:

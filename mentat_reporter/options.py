@@ -109,7 +109,9 @@ def _nearest(word: str, known: Sequence[str]) -> str:
 
 
 def _add_what(group: argparse._ArgumentGroup) -> None:
-    _flag(group, "--regular", "the run of cron: report what is due and remember it; otherwise ad hoc")
+    either = group.add_mutually_exclusive_group()
+    _flag(either, "--regular", "the run of cron: report what is due and remember it; otherwise ad hoc")
+    _flag(either, "--shell", "no log file")
     group.add_argument(
         "--interval",
         choices=list(INTERVALS),
@@ -197,7 +199,6 @@ def _add_rare(group: argparse._ArgumentGroup, commands: Sequence[str], actions: 
     _text(group, "--group", "GROUP", "run as this group of the system (abuse groups: --abuse-group)")
     _flag(group, "--config-file-silent", "a named configuration file may be missing")
     _flag(group, "--config-dir-silent", "a named configuration folder may be missing")
-    _flag(group, "--shell", "no log file")
     _flag(group, "--adjust-thresholds", "pyzenkit's; windows of --regular are always adjusted")
     group.add_argument("--action", choices=actions, metavar="NAME", help=f"pyzenkit's: {', '.join(actions)}")
     _text(group, "--input", "FILE", "pyzenkit's, of actions")

@@ -31,7 +31,8 @@ class Deal:
     """Deals the events of `[fetch_lo, hi)` to the units that they concern.
 
     `window_of` gives the window that a unit is worked in, or None if it is not asked for; `common` is
-    the window in which events without an owner are counted.
+    the window in which events without an owner are counted; `is_known` tells what was decided before
+    by event id and unit, an empty group standing for nobody.
     """
 
     def __init__(
@@ -40,13 +41,13 @@ class Deal:
         severity: Severity,
         window_of: Callable[[Key], OpenWindow | None],
         common: OpenWindow | None,
-        ledger: set[tuple[Direction, str, str]],
+        is_known: Callable[[str, Key], bool],
     ) -> None:
         self._session = session
         self._severity = severity
         self._window_of = window_of
         self._common = common
-        self._ledger = ledger
+        self._is_known = is_known
         self.intakes: dict[Key, Intake] = {}
         self.unowned: dict[Direction, dict[str, datetime]] = {"source": {}, "target": {}}
 
@@ -69,7 +70,7 @@ class Deal:
                     self._deal(event, direction)
 
     def _bad(self, event_id: str, storage_time: datetime, error: str) -> None:
-        if ("source", "", event_id) in self._ledger:
+        if self._is_known(event_id, ("", "source")):
             return
         self.unowned["source"][event_id] = storage_time
         self._session.quarantine("event", event_id, error)
@@ -89,12 +90,12 @@ class Deal:
             self._unowned(event, direction)
         for owner, sightings in owners.items():
             key = (owner, direction)
-            if _covers(self._window_of(key), event) and (direction, owner, event.id) not in self._ledger:
+            if _covers(self._window_of(key), event) and not self._is_known(event.id, key):
                 intake = self.intakes.setdefault(key, Intake())
                 take_in(intake, sightings, session.today.rules, session.today.house.credibilities)
 
     def _common_covers(self, event: Event, direction: Direction) -> bool:
-        return _covers(self._common, event) and (direction, "", event.id) not in self._ledger
+        return _covers(self._common, event) and not self._is_known(event.id, ("", direction))
 
     def _unowned(self, event: Event, direction: Direction) -> None:
         if self._common_covers(event, direction):
@@ -150,19 +151,19 @@ class _RoundPlan:
 
     def __init__(self, session: Session, clocks: Clocks, current: Round) -> None:
         self._windows = current.windows
-        self._own = session.clock_periods(current.severity)
+        self._own = clocks.own(current.severity)
         self._wanted = frozenset(session.settings.run.groups)
-        self.ledger: set[tuple[Direction, str, str]] = set()
+        self._ledger: set[tuple[Direction, str, str]] = set()
+        self._dealt: set[tuple[str, str, Direction]] = set()
         self.done: set[Key] = set()
         self.waiting: set[Key] = set()
         self.relapsing: list[Key] = []
-        self._retired = clocks.retired(current.severity)
         if session.thresholding:
             with transaction(session.main):
                 self._read_state(session.main, current)
 
     def _read_state(self, main: Connection, current: Round) -> None:
-        self.ledger = state.considered(main, current.severity, current.fetch_lo)
+        self._ledger = state.considered(main, current.severity, current.fetch_lo)
         self.waiting = {
             (retry.unit.group, retry.unit.direction)
             for retry in state.retries(main, current.severity)
@@ -174,16 +175,35 @@ class _RoundPlan:
             self.relapsing += state.relapsing(
                 main, current.severity, clock, list(self._own), opened.window.hi
             )
+        if not any(opened.resumed for opened in self._windows.values()):
+            self._dealt = {
+                (event_id, self._clock_of(group), direction) for direction, group, event_id in self._ledger
+            }
+
+    def _clock_of(self, group: str) -> str:
+        return group if group in self._own else COMMON
+
+    def is_known(self, event_id: str, key: Key) -> bool:
+        """Tell whether an event was decided before: for this unit, or when its clock dealt it to others.
+
+        An event that an earlier window dealt is not dealt again because a network has a new owner since.
+        A window that is resumed has dealt to some of its units only, so there each asks for itself.
+        """
+        group, direction = key
+        return (direction, group, event_id) in self._ledger or (
+            (event_id, self._clock_of(group), direction) in self._dealt
+        )
 
     def window_of(self, key: Key) -> OpenWindow | None:
         if key in self.done or (self._wanted and key[0] not in self._wanted):
             return None
-        return self._windows.get(key[0] if key[0] in self._own else COMMON)
+        return self._windows.get(self._clock_of(key[0]))
 
 
-def _close(session: Session, deal: Deal, current: Round) -> None:
+def _close(session: Session, clocks: Clocks, deal: Deal, current: Round) -> None:
     """Mark the windows done, and clean up what ran out, each in one transaction."""
-    own = list(session.clock_periods(current.severity))
+    own = list(clocks.own(current.severity))
+    given_up = clocks.given_up(current.severity)
     for clock, opened in current.windows.items():
         if opened.id is None:
             continue
@@ -195,12 +215,14 @@ def _close(session: Session, deal: Deal, current: Round) -> None:
             state.close_window(session.main, opened)
             state.forget_thresholds(session.main, opened.window, own)
             state.forget_considered(session.main, opened, own)
+            if clock in given_up and opened.window.hi == clocks.hi:
+                state.drop_clock(session.main, opened.window)
 
 
 def run_round(session: Session, clocks: Clocks, current: Round) -> bool:
     """Do one round; False if the run's time was over before all units were worked."""
     plan = _RoundPlan(session, clocks, current)
-    deal = Deal(session, current.severity, plan.window_of, current.windows.get(COMMON), plan.ledger)
+    deal = Deal(session, current.severity, plan.window_of, current.windows.get(COMMON), plan.is_known)
     deal.read(current.fetch_lo, current.hi)
     for key in plan.relapsing:
         if plan.window_of(key) is not None and key[0] in session.today.groups:
@@ -222,7 +244,7 @@ def run_round(session: Session, clocks: Clocks, current: Round) -> bool:
             session.fail(f"{_name(unit)} waits: its earlier window failed")
         else:
             _attempt(session, unit, opened, intake)
-    _close(session, deal, current)
+    _close(session, clocks, deal, current)
     return True
 
 
@@ -233,7 +255,13 @@ def _again(session: Session, retry: Retry) -> bool:
     with transaction(session.main):
         ledger = state.considered(session.main, unit.severity, window.fetch_lo)
     key = (unit.group, unit.direction)
-    deal = Deal(session, unit.severity, lambda other: opened if other == key else None, None, ledger)
+    deal = Deal(
+        session,
+        unit.severity,
+        lambda other: opened if other == key else None,
+        None,
+        lambda event_id, _key: (unit.direction, unit.group, event_id) in ledger,
+    )
     deal.read(window.fetch_lo, window.hi)
     return _attempt(session, unit, opened, deal.intakes.get(key, Intake()), retry)
 

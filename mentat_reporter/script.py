@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, Never
@@ -59,6 +59,7 @@ class MentatReporterScript(ZenScript):
 
     def __init__(self, **kwargs: Any) -> None:
         self._warnings: list[str] = []
+        self._told: set[str] = set()
         self._progress = console.Progress(sys.stderr, wanted=False)
         defaults = {
             "name": options.PROGRAM,
@@ -109,33 +110,31 @@ class MentatReporterScript(ZenScript):
     def cbk_command_demo(self) -> None:
         from mentat_reporter.demo import run_demo  # noqa: PLC0415
 
+        os.umask(0o022)  # root's PostgreSQL is another user's, who has to get there; the data are a sample
         self.retc = run_demo(self.settings, self.logger, self.p)
 
     def _finish_run(self, result: "RunResult") -> None:
         self._complain(result.failures)
-        self._say(result.summary_lines())
+        for line in result.summary_lines():  # in one line it is in the log already
+            self.p(line)
         self.retc = result.exit_code
 
     def _finish_import(self, result: "ImportResult") -> None:
         self._complain(result.faults)
-        self._say(result.said)
-        for note in result.noted[:NOTES_SHOWN]:
-            self.p(f"  {note}")
-        if len(result.noted) > NOTES_SHOWN:
-            self.p(f"  … and {len(result.noted) - NOTES_SHOWN} more, all of them in the log")
-        for note in result.noted:
-            self.logger.info("%s", note, extra={"printed": True})
+        self._say([*result.noted, *result.said])
         self.retc = result.exit_code
 
     def _say(self, lines: Sequence[str]) -> None:
-        self._progress.clear()
         for line in lines:
             self.logger.info("%s", line, extra={"printed": True})
             self.p(line)
 
     def _complain(self, faults: Sequence[str]) -> None:
+        """Name what failed, unless that was done when it happened."""
+        self._progress.clear()
         for fault in faults:
-            self.logger.error("%s", fault)
+            if fault not in self._told:
+                self.logger.error("%s", fault)
 
     # From pyzenkit's stages to ours, in the order in which they are called
 
@@ -208,15 +207,18 @@ class MentatReporterScript(ZenScript):
     def _stage_setup_logging(self) -> None:
         path = Path(self.c(self.CONFIG_LOG_FILE))
         logs = self.cc(self.CORE_LOGGING)
+        if self.c(self.CONFIG_COMMAND) != "demo":
+            with suppress(
+                OSError
+            ):  # whoever needs the home says so; perhaps everything is configured elsewhere
+                self.settings.home.mkdir(mode=0o750, parents=True, exist_ok=True)
         with _as_setup_error(f"log file {path} cannot be written, name another by --log-file"):
-            if logs[self.CORE_LOGGING_TOFILE] and path.parent == self.settings.home:
-                path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             super()._stage_setup_logging()
         chatty = logs[self.CORE_LOGGING_LEVELC] == "DEBUG" or self.c(self.CONFIG_QUIET)
         self._progress = console.Progress(sys.stderr, wanted=not chatty)
         for handler in self.logger.handlers:
             if type(handler) is logging.StreamHandler:
-                handler.addFilter(lambda record: self._progress.clear() and not hasattr(record, "printed"))
+                handler.addFilter(self._before_message)
                 if not self.c(self.CONFIG_DEBUG):
                     handler.setFormatter(console.OneLine())
 
@@ -261,6 +263,12 @@ class MentatReporterScript(ZenScript):
         if self._config_cli[self.CONFIG_LOG_LEVEL]:
             return str(self.c(self.CONFIG_LOG_LEVEL)).upper()
         return "INFO" if self.c(self.CONFIG_VERBOSITY) else "WARNING"
+
+    def _before_message(self, record: logging.LogRecord) -> bool:
+        self._progress.clear()
+        if record.levelno >= logging.WARNING:
+            self._told.add(record.getMessage())
+        return not hasattr(record, "printed")
 
     def _interrupted(self, error: KeyboardInterrupt) -> None:
         number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT

@@ -2,19 +2,18 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Final
 
-from mentat_reporter.core.model import OwnTiming, Severity
 from mentat_reporter.errors import LockBusyError
 from mentat_reporter.lock import SimpleFlock
 from mentat_reporter.result import RunResult
 from mentat_reporter.settings import Settings
-from mentat_reporter.store import embedded, groups, schema, state
+from mentat_reporter.store import embedded, schema, state
 from mentat_reporter.store.connection import (
     EVENT_LIMITS,
     STATE_LIMITS,
@@ -82,16 +81,6 @@ class Session:
         if text not in self.result.failures:
             self.logger.warning("%s", text)
         self.result.fail(text)
-
-    @cached_property
-    def own_clocks(self) -> Mapping[str, Mapping[Severity, OwnTiming]]:
-        """Return the timing of the groups that have any: a quiet run needs no more of the house."""
-        return groups.own_clocks(self.main)
-
-    def clock_periods(self, severity: Severity) -> dict[str, timedelta]:
-        """Return the groups with clocks of their own for a severity, and their periods."""
-        timings = ((name, timing.get(severity)) for name, timing in self.own_clocks.items())
-        return {name: own.period for name, own in timings if own is not None and own.period is not None}
 
     @cached_property
     def today(self) -> Today:

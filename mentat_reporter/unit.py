@@ -13,7 +13,17 @@ from mentat_reporter.core import report as reporting
 from mentat_reporter.core import threshold as thresholding
 from mentat_reporter.core.idea import read_event
 from mentat_reporter.core.intake import Intake, Tally, own, sift
-from mentat_reporter.core.model import Event, Group, Problem, Report, Severity, Sighting, ThresholdTimes, Timing
+from mentat_reporter.core.model import (
+    Event,
+    Group,
+    Problem,
+    Report,
+    Severity,
+    Sighting,
+    Threshold,
+    ThresholdTimes,
+    Timing,
+)
 from mentat_reporter.core.window import timing_of
 from mentat_reporter.errors import MessageError, TemplateError
 from mentat_reporter.render.message import Mail, build
@@ -120,7 +130,7 @@ def decide(session: Session, unit: Unit, opened: OpenWindow, intake: Intake) -> 
     """Decide what is told, what is held and what is told again; nothing is written yet."""
     group: Group | None = session.today.groups.get(unit.group)
     timing = timing_of(group, unit.severity, unit.direction)
-    known: Mapping[Problem, Threshold] = {}
+    known: dict[Problem, Threshold] = {}
     if session.thresholding and intake.sightings:
         problems = (thresholding.problem_of(sighting) for sighting in intake.sightings)
         known = state.thresholds(session.main, unit, problems)

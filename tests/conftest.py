@@ -24,7 +24,7 @@ MakeDatabase = Callable[..., Dsn]
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Dsn]:
-    """A server that may create databases: `$MENTAT_REPORTER_TEST_DSN`, else one of this process alone."""
+    """Give a server that may create databases: `$MENTAT_REPORTER_TEST_DSN`, else one for this process."""
     if named := os.environ.get("MENTAT_REPORTER_TEST_DSN"):
         yield {keyword: str(value) for keyword, value in parse_dsn(named).items()}
         return
@@ -39,7 +39,7 @@ def server() -> Iterator[Dsn]:
 
 @pytest.fixture(scope="session")
 def template(server: Dsn) -> Iterator[str]:
-    """The name of a database with all tables, which is never connected to again."""
+    """Give the name of a database with all tables, which is never connected to again."""
     with _database(server, "template0") as dsn:
         with closing(connect(dsn, what="template", limits={})) as connection:
             schema.initialise(connection, None)
@@ -64,20 +64,20 @@ def make_database(server: Dsn, request: pytest.FixtureRequest) -> Iterator[MakeD
 
 @pytest.fixture
 def database(make_database: MakeDatabase) -> Dsn:
-    """Keywords of a fresh database with all tables, both Mentat's and the reporter's."""
+    """Give the keywords of a fresh database with all tables, both Mentat's and the reporter's."""
     return make_database()
 
 
 @pytest.fixture
 def connection(database: Dsn) -> Iterator[Connection]:
-    """A connection to `database`."""
+    """Give a connection to `database`."""
     with closing(connect(database, what="test", limits=STATE_LIMITS)) as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
 def feeds() -> Path:
-    """The folder of real messages, which are not part of the checkout."""
+    """Give the folder of real messages, which are not part of the checkout."""
     named = os.environ.get("MENTAT_REPORTER_FEEDS")
     if not named:
         pytest.skip("MENTAT_REPORTER_FEEDS does not name the folder with idea-feeds.ndjson")

@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from mentat_reporter.core.idea import SECTION, categories, mentat_fields, own_sections, sections, strings
-from mentat_reporter.core.model import UNKNOWN, Address, Detail, Direction, Entry, Event, Severity
+from mentat_reporter.core.model import UNKNOWN, Address, Chain, Detail, Direction, Entry, Event, Severity
 
 MAIN_LISTS: Final = ("Category", "Description", "Ref", "UsernameAndPassword")
 MAIN_NUMBERS: Final = (
@@ -44,7 +44,9 @@ class Finding(NamedTuple):
     class_name: str | None
     origin: Address
     address: str
+    fallbacks: Chain
     reference: str | None = None
+    """The report that told of this problem before."""
 
 
 def _add(lists: dict[str, dict[str, None]], key: str, values: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from mentat_reporter.core.addresses import joined, parse_address
-from mentat_reporter.core.model import UNKNOWN, Address, Direction, Event, Severity, Side
+from mentat_reporter.core.model import Address, Direction, Event, Severity, Side
 from mentat_reporter.errors import MessageError
 
 SECTION: Final[Mapping[Direction, str]] = {"source": "Source", "target": "Target"}
@@ -65,6 +65,8 @@ def clean(value: Any, *, key: str = "", depth: int = 0) -> Any:
     if depth > MAX_DEPTH:
         raise MessageError(f"is nested deeper than {MAX_DEPTH}")
     if isinstance(value, str):
+        if value.isprintable():  # most are, and this costs a tenth
+            return value
         value = _SURROGATE.sub("�", value.replace("\0", ""))
         return value if key in _MANY_LINES else _CONTROL.sub(" ", value)
     if isinstance(value, dict):
@@ -171,20 +173,28 @@ def addresses(
 def own_sections(
     message: Mapping[str, Any], direction: Direction, origin: Address
 ) -> list[Mapping[str, Any]]:
-    """Return the sections of a direction that hold an address of the event."""
+    """Return the sections of a direction that hold an address of the event.
+
+    An address that was joined from many stands in none; then those with its parts are returned.
+    """
     found = sections(message, SECTION[direction])
     if len(found) == 1:
         return found
+    return _holding(found, lambda address: address[:3] == origin[:3]) or _holding(
+        found,
+        lambda address: (
+            address.version == origin.version
+            and origin.first <= address.first
+            and address.last <= origin.last
+        ),
+    )
+
+
+def _holding(found: list[Mapping[str, Any]], wanted: Callable[[Address], bool]) -> list[Mapping[str, Any]]:
     return [
         section
         for section in found
-        if any(
-            address is not None
-            and address.version == origin.version
-            and origin.first <= address.first
-            and address.last <= origin.last
-            for address, _ in _parsed(section)
-        )
+        if any(address is not None and wanted(address) for address, _ in _parsed(section))
     ]
 
 
@@ -236,7 +246,7 @@ def _class(
     message: Mapping[str, Any], direction: Direction, name: str | None, subclasses: Subclasses
 ) -> tuple[str, str | None]:
     if not name:
-        return capped("/".join(categories(message)) or UNKNOWN), None
+        return capped("/".join(categories(message))), None
     name = _CONTROL.sub(" ", name)
     fields = mentat_fields(message)
     class_key, subclass_key = _CLASS_KEYS[direction]

@@ -66,9 +66,14 @@ class Told(NamedTuple):
 
     chain: Chain
     shadow: bool
-    fallbacks: Chain
     new: list[Finding]
     recurring: list[Finding]
+
+    @property
+    def fallbacks(self) -> Chain:
+        """The fallback groups of all that is told, each once, in order of appearance."""
+        findings = (*self.new, *self.recurring)
+        return tuple(dict.fromkeys(name for finding in findings for name in finding.fallbacks))
 
 
 def make_label(desk: Desk, report_type: ReportType, severity: Severity, *identity: str) -> str:
@@ -89,32 +94,19 @@ def make_label(desk: Desk, report_type: ReportType, severity: Severity, *identit
 def gather(new: Iterable[Sighting], recurring: Iterable[tuple[Sighting, Problem, str]]) -> list[Told]:
     """Sort sightings, new ones and recurring ones with their problem and its report, by chain and shadow."""
     told: dict[tuple[Chain, bool], Told] = {}
-    fallbacks: dict[tuple[Chain, bool], dict[str, None]] = {}
 
-    def part(sighting: Sighting, shadow: bool) -> Told:
-        key = (sighting.chain, shadow)
-        fallbacks.setdefault(key, {}).update(dict.fromkeys(sighting.fallbacks))
-        return told.setdefault(key, Told(*key, (), [], []))
+    def part(chain: Chain, shadow: bool) -> Told:
+        return told.setdefault((chain, shadow), Told(chain, shadow, [], []))
 
-    for sighting in new:
-        side = sighting.event.side(sighting.direction)
-        finding = Finding(
-            sighting.event, side.event_class, side.class_name, sighting.origin, sighting.address
-        )
-        part(sighting, side.shadow).new.append(finding)
-    for sighting, problem, reference in recurring:
-        side = sighting.event.side(sighting.direction)
-        part(sighting, problem.shadow).recurring.append(
-            Finding(
-                sighting.event,
-                problem.event_class,
-                side.class_name,
-                sighting.origin,
-                problem.address,
-                reference,
-            )
-        )
-    return [part._replace(fallbacks=tuple(fallbacks[key])) for key, part in sorted(told.items())]
+    for event, direction, origin, address, chain, fallbacks in new:
+        side = event.side(direction)
+        finding = Finding(event, side.event_class, side.class_name, origin, address, fallbacks)
+        part(chain, side.shadow).new.append(finding)
+    for (event, direction, origin, _, chain, fallbacks), problem, reference in recurring:
+        name = event.side(direction).class_name
+        finding = Finding(event, problem.event_class, name, origin, problem.address, fallbacks, reference)
+        part(chain, problem.shadow).recurring.append(finding)
+    return [told[key] for key in sorted(told)]
 
 
 def _ids(findings: Iterable[Finding]) -> set[str]:

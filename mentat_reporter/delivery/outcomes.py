@@ -38,8 +38,9 @@ class Reply(NamedTuple):
 def clean_reply(code: int | None, text: str | bytes | BaseException) -> Reply:
     """Make a reply that can be logged and stored: one line, printable, not endless."""
     words = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
-    printable = "".join(letter if letter.isprintable() else " " for letter in words)
-    return Reply(code, " ".join(printable.split())[:TEXT_LENGTH])
+    if not words.isprintable():
+        words = "".join(letter if letter.isprintable() else " " for letter in words)
+    return Reply(code, " ".join(words.split())[:TEXT_LENGTH])
 
 
 class Ending(Enum):

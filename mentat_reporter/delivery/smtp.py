@@ -172,7 +172,8 @@ def _ask_sender(session: smtplib.SMTP, sender: str, recipients: Sequence[str], s
     options = [f"SIZE={size}"] if session.has_extn("size") else []
     if session.has_extn("smtputf8") and not all(map(str.isascii, [sender, *recipients])):
         options.append("SMTPUTF8")
-    return _named("MAIL", session.mail(sender, options))
+        session.command_encoding = "utf-8"  # until RSET
+    return _named("MAIL", session.docmd("MAIL", " ".join([f"FROM:<{sender}>", *options])))
 
 
 def _ask_recipients(session: smtplib.SMTP, addresses: Sequence[str], refused: dict[str, Reply]) -> Reply:
@@ -180,7 +181,7 @@ def _ask_recipients(session: smtplib.SMTP, addresses: Sequence[str], refused: di
     accepted = None
     reply = NO_SMTPUTF8
     for address in addresses:
-        reply = _named("RCPT", session.rcpt(address))
+        reply = _named("RCPT", session.docmd("RCPT", f"TO:<{address}>"))
         if reply.code == CLOSING:
             return reply
         if reply.is_accepted:

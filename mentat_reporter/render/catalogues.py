@@ -4,6 +4,7 @@
 `messages.pot`, update brings the .po files up to it, check fails where a translation is missing or fuzzy.
 """
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -55,7 +56,9 @@ def compile_catalogues(folder: Path) -> list[Path]:
         product = path.with_suffix(".mo")
         compiled = BytesIO()
         write_mo(compiled, _read(path, language))
-        product.write_bytes(compiled.getvalue())
+        unfinished = product.with_suffix(f".{os.getpid()}.tmp")
+        unfinished.write_bytes(compiled.getvalue())
+        unfinished.replace(product)  # nobody ever reads half a catalogue
         written.append(product)
     return written
 

@@ -1,7 +1,7 @@
 """The details of an address: which fields are shown, in what order, and under what name."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from itertools import islice
+from itertools import islice, product
 from typing import Final, Literal, NamedTuple
 
 from mentat_reporter.core.model import Detail, Direction, Entry
@@ -110,13 +110,14 @@ def fields_of(
 ) -> tuple[Field, ...]:
     """Return the details of a class at an address; `displayed` chooses fields, else the usual ones stand."""
     wanted = _wanted(displayed, direction, has_address=bool(entry.address))
-    found = [_cut(reader.gettext("Detectors"), entry.details, inert, reader)]
     other: Direction = "target" if direction == "source" else "source"
-    for group in ("main", direction, other, "attach"):
-        if wanted[group]:
-            found += _lists(entry, group, direction, wanted[group], reader)
-            found += _numbers(entry, group, direction, wanted[group], reader)
-    return tuple(found if entry.details else found[1:])
+    sides = (direction, other)
+    found = [_cut(reader.gettext("Detectors"), entry.details, inert, reader)]
+    for every, groups in ((_SIDE_LISTS, sides), (_MAIN_LISTS, ("main",)), (_ATTACH_LISTS, ("attach",))):
+        found += _lists(entry, every, groups, direction, wanted, reader)
+    for numbers, groups in ((_MAIN_NUMBERS, ("main",)), (_SIDE_NUMBERS, sides)):
+        found += _numbers(entry, numbers, groups, direction, wanted, reader)
+    return tuple(known for known in found if known.values)
 
 
 def _wanted(
@@ -130,58 +131,62 @@ def _wanted(
     return {"main": _MAIN_USUAL, "attach": frozenset(), **sides}
 
 
-_LISTS: Final[
-    Mapping[str, tuple[tuple[_List, ...], Callable[[Detail], Mapping[str, Mapping[str, None]]]]]
-] = {
-    "main": (_MAIN_LISTS, lambda detail: detail.main_lists),
-    "source": (_SIDE_LISTS, lambda detail: detail.source_lists),
-    "target": (_SIDE_LISTS, lambda detail: detail.target_lists),
-    "attach": (_ATTACH_LISTS, lambda detail: detail.attach_lists),
+_LISTS: Final[Mapping[str, Callable[[Detail], Mapping[str, Mapping[str, None]]]]] = {
+    "main": lambda detail: detail.main_lists,
+    "source": lambda detail: detail.source_lists,
+    "target": lambda detail: detail.target_lists,
+    "attach": lambda detail: detail.attach_lists,
 }
-_NUMBERS: Final[Mapping[str, tuple[tuple[_Number, ...], Callable[[Detail], Mapping[str, float]]]]] = {
-    "main": (_MAIN_NUMBERS, lambda detail: detail.main_numbers),
-    "source": (_SIDE_NUMBERS, lambda detail: detail.source_numbers),
-    "target": (_SIDE_NUMBERS, lambda detail: detail.target_numbers),
-    "attach": ((), lambda _detail: {}),
+_NUMBERS: Final[Mapping[str, Callable[[Detail], Mapping[str, float]]]] = {
+    "main": lambda detail: detail.main_numbers,
+    "source": lambda detail: detail.source_numbers,
+    "target": lambda detail: detail.target_numbers,
 }
 
 
 def _lists(
-    entry: Entry, group: str, direction: Direction, wanted: frozenset[str], reader: Reader
+    entry: Entry,
+    every: Iterable[_List],
+    groups: Iterable[str],
+    direction: Direction,
+    wanted: Mapping[str, frozenset[str]],
+    reader: Reader,
 ) -> Iterable[Field]:
-    every, data = _LISTS[group]
-    details = [data(detail) for detail in entry.details.values()]
-    for known in every:
-        if known.name.lower() not in wanted:
+    for known, group in product(every, groups):
+        if known.name.lower() not in wanted[group]:
             continue
         values: dict[str, None] = {}
-        for detail in details:
-            values.update(detail.get(known.name) or {})
+        for detail in entry.details.values():
+            values.update(_LISTS[group](detail).get(known.name) or {})
         if values:
             yield _cut(_label(known, group, direction, reader), _in_order(values), known.clean, reader)
 
 
 def _numbers(
-    entry: Entry, group: str, direction: Direction, wanted: frozenset[str], reader: Reader
+    entry: Entry,
+    every: Iterable[_Number],
+    groups: Iterable[str],
+    direction: Direction,
+    wanted: Mapping[str, frozenset[str]],
+    reader: Reader,
 ) -> Iterable[Field]:
     """Yield each number once a detector: two detectors may have counted the same packets."""
-    every, data = _NUMBERS[group]
     several = len(entry.details) > 1
-    for known in every:
-        if known.name.lower() not in wanted:
+    for known, group in product(every, groups):
+        if known.name.lower() not in wanted[group]:
             continue
         counted = [
             f"{reader.number(value)} ({inert(name)})" if several else reader.number(value)
             for name, detail in entry.details.items()
-            if (value := data(detail).get(known.name, 0))
+            if (value := _NUMBERS[group](detail).get(known.name, 0))
         ]
         if counted:
             yield _cut(_label(known, group, direction, reader), counted, str, reader)
 
 
 def _cut(label: str, values: Collection[str], clean: Callable[[object], str], reader: Reader) -> Field:
-    shown = tuple(map(clean, islice(values, MOST_VALUES)))
-    return field(label, *shown, more=len(values) - len(shown), reader=reader)
+    shown = filter(None, map(clean, islice(values, MOST_VALUES)))
+    return field(label, *shown, more=max(0, len(values) - MOST_VALUES), reader=reader)
 
 
 def _in_order(values: Mapping[str, None]) -> Collection[str]:

@@ -27,6 +27,7 @@ _DATES_OF: Final = {"en": "en_150"}
 _TO: Final = " – "  # noqa: RUF001  (the dash that people write between two times)
 
 
+@cache
 def known_locales(folder: Path | None = None) -> tuple[str, ...]:
     """Return the locales that have a catalogue in the shipped templates, and English."""
     found = (folder or shipped_templates()).glob("locale/*/LC_MESSAGES/messages.[mp]o")

@@ -9,7 +9,8 @@ CAP: Final = 200
 _WIDEST: Final = 25
 """Columns for addresses in a table: every IPv4 address and most IPv6 ones as people write them."""
 
-_URL: Final = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,30})://([^\s/?#]*)")
+_URL: Final = re.compile(r"(?i)([a-z][a-z0-9+.-]{0,30})://([/\\]*[^\s/?#]*)")
+_WWW: Final = re.compile(r"(?i)(www)\.")
 _BARE_HOST: Final = re.compile(r"(?i)\b(?:[a-z0-9_-]+\.)+[a-z]{2,}\b")
 
 
@@ -38,7 +39,7 @@ def inert(value: object) -> str:
     text = one_line(value)
     if "://" in text:
         text = _URL.sub(_defanged_url, text)
-    return text.replace("www.", "www[.]") if "www." in text else text
+    return _WWW.sub(r"\1[.]", text)
 
 
 def defanged(value: object) -> str:
@@ -57,10 +58,12 @@ def defanged_url(value: object) -> str:
     'hxxp://shop[.]example[.]com/pay.php?to=1'
     """
     text = one_line(value)
-    if "://" in text:
-        return _URL.sub(_defanged_url, text)
-    host, slash, path = text.partition("/")
-    return host.replace(".", "[.]") + slash + path
+    if " " in text:  # whatever it is, it is no URL
+        return defanged(text)
+    if not _URL.match(text):
+        host, slash, path = text.partition("/")
+        text = host.replace(".", "[.]") + slash + path
+    return _URL.sub(_defanged_url, text)
 
 
 def wrap(text: str, indent: int = 0, hanging: int | None = None, width: int = WIDTH) -> str:

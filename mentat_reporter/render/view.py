@@ -184,7 +184,7 @@ def _largest_first(item: tuple[str, Sequence[Entry]]) -> tuple[int, int, str]:
 def _class(
     report: Report, entries: list[Entry], reader: Reader, known: EventClass | None, pictures: Scale
 ) -> ClassView:
-    name = inert(entries[0].event_class)
+    name = inert(entries[0].event_class) or "?"
     entries = sorted(entries, key=lambda entry: -entry.count)
     shown = entries[:MOST_ROWS]
     return ClassView(

@@ -90,7 +90,7 @@ _NETWORK: Final = fields(
     },
     required=["network"],
 )
-_FILTER_KEYS: Final = fields(
+_FILTER: Final = fields(
     {
         "name": line(longest=250),
         "filter": _RULE,
@@ -104,22 +104,11 @@ _FILTER_KEYS: Final = fields(
 )
 
 
-def _filter(value: Any, path: str, faults: Faults) -> Any:
-    before = len(faults)
-    entry = _FILTER_KEYS(value, path, faults)
-    if len(faults) > before:
-        return entry
-    since, until = entry.get("valid_from"), entry.get("valid_to")
-    if since and until and until <= since:
-        faults.append(f"{path}.valid_to: does not lie after valid_from")
-    return entry
-
-
 def _named(check: Check) -> Check:
     return items(check, key=lambda entry: entry["name"], what="name")
 
 
-_FILTERS: Final = _named(_filter)
+_FILTERS: Final = _named(_FILTER)
 _GROUP: Final = fields(
     {
         "name": line(longest=100),
@@ -172,6 +161,13 @@ class Document:
             for key in ("filter", "rule", "subclassing"):
                 if entry.get(key, "").strip():
                     yield f"{self.file}: {path}.{key}: '{entry['name']}'", key, entry[key]
+
+    def never_valid(self) -> Iterator[str]:
+        """Yield the path of each filter whose time is over before it begins."""
+        for path, entry in self._entries():
+            since, until = entry.get("valid_from"), entry.get("valid_to")
+            if since and until and until <= since:
+                yield f"{self.file}: {path}"
 
     def _entries(self) -> Iterator[tuple[str, Entry]]:
         for index, group in enumerate(self.sections.get("groups", ())):

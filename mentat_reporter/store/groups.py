@@ -68,9 +68,8 @@ def own_timing(data: Any) -> dict[Severity, OwnTiming]:
     return timing
 
 
-def own_clocks(connection: Connection, severity_periods: None = None) -> dict[str, dict[Severity, OwnTiming]]:
-    """Return the timing of the groups that have any; a quiet run needs no more of them."""
-    del severity_periods
+def own_clocks(connection: Connection) -> dict[str, dict[Severity, OwnTiming]]:
+    """Return the timing of the groups that have any."""
     with connection.cursor() as cursor:
         cursor.execute(get("groups.own_timing"))
         found = {}

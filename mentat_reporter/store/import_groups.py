@@ -76,6 +76,11 @@ def import_groups(
         for path, key, text in document.rules()
         if (error := _refusal(compilers[key], text))
     ]
+    warnings += [
+        f"{path}: is never applied, valid_to does not lie after valid_from"
+        for document in checked
+        for path in document.never_valid()
+    ]
     try:
         with transaction(connection), connection.cursor() as cursor:
             tallies = _Import(cursor, checked, replace=replace).run()

@@ -127,9 +127,9 @@ class _Pieces:
     def skip_blanks(self) -> bytes:
         """Return the first byte that is no blank, of the piece that comes next; empty at the end."""
         while piece := self.take():
-            if stripped := piece.lstrip():
-                self.put_back(stripped)
-                return stripped[:1]
+            if piece.strip():
+                self.put_back(piece)
+                return piece.lstrip()[:1]
         return b""
 
 

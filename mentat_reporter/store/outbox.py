@@ -3,6 +3,9 @@
 `enqueue` belongs to the transaction of the unit that made the mails. Every method of `Outbox` commits
 on its own, so that no transaction is open while a server is talked to; give it a connection on which
 nothing else is under way.
+
+Only `settle` waits for the disk, and with it goes all that was committed before. A claim or mark that a
+power cut takes back puts its mail to `pending`, as `recover` would; a kill of the reporter loses neither.
 """
 
 from collections.abc import Iterator, Sequence
@@ -137,7 +140,7 @@ class Outbox:
         return mail._replace(content=bytes(mail.content), recipients=tuple(mail.recipients))
 
     def mark_data_begun(self, claimed: Claimed) -> None:
-        """Note, durably, that the server may take this mail from now on."""
+        """Note that the server may take this mail from now on."""
         self._commit("outbox.mark_data_begun", id=claimed.id, attempts=claimed.attempts)
 
     def settle(

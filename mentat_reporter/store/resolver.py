@@ -81,7 +81,7 @@ class Resolver:
         if severity not in SEVERITIES:
             severity = self._severity(class_name, direction)
         abuses = fields.get(abuses_key)
-        owners = self._owners(addresses) if abuses is None else set(idea.strings(abuses))
+        owners = set(idea.strings(abuses)) if isinstance(abuses, list | str) else self._owners(addresses)
         return Verdict(class_name, severity, sorted(owners), shadow is True)
 
     def _severity(self, class_name: str | None, direction: Direction) -> Severity | None:

@@ -140,6 +140,12 @@ def close_window(connection: Connection, opened: OpenWindow) -> None:
         cursor.execute(get("state.close_window"), {"id": opened.id})
 
 
+def drop_clock(connection: Connection, window: Window) -> None:
+    """Forget a clock that its group has given up, when the common one has come as far."""
+    with connection.cursor() as cursor:
+        cursor.execute(get("state.drop_clock"), {"clock": window.clock, "severity": window.severity})
+
+
 def units_done(connection: Connection, opened: OpenWindow) -> set[tuple[str, Direction]]:
     with connection.cursor() as cursor:
         cursor.execute(get("state.units_done"), {"window": opened.id})

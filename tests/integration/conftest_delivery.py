@@ -1,55 +1,20 @@
-"""For tests of the outbox and of delivery: a database each, settings, a mail server that plays any part."""
+"""For tests of the outbox and of delivery: mails, settings, a server that plays any part."""
 
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, Self
 
 import pytest
 
 from mentat_reporter.settings import MailSettings
-from mentat_reporter.store.connection import STATE_LIMITS, Connection, connect, transaction
-from mentat_reporter.store.embedded import Cluster
+from mentat_reporter.store.connection import Connection, connect, transaction
 from mentat_reporter.store.outbox import Outbox, OutgoingMail, enqueue
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture(scope="session")
-def template() -> Iterator[dict[str, str]]:
-    """Keywords of a server that has the empty database `outbox_template`."""
-    schema = (files("mentat_reporter.store") / "sql" / "schema" / "0001_state.sql").read_text("utf-8")
-    # not pytest's own folders: the account of root's server may not enter those
-    with TemporaryDirectory() as home:
-        cluster = Cluster(Path(home), durable=False)
-        try:
-            dsn = dict(cluster.start())
-            run(dsn, "create database outbox_template")
-            run({**dsn, "dbname": "outbox_template"}, f"create schema mentat_reporter; {schema}")
-            yield dsn
-        finally:
-            cluster.stop()
-
-
-@pytest.fixture
-def database(template: dict[str, str]) -> Iterator[dict[str, str]]:
-    """Keywords of a fresh database with the schema."""
-    run(template, "drop database if exists outbox_test")
-    run(template, "create database outbox_test template outbox_template")
-    yield {**template, "dbname": "outbox_test"}
-    run(template, "drop database outbox_test with (force)")
-
-
-@pytest.fixture
-def connection(database: dict[str, str]) -> Iterator[Connection]:
-    made = connect(database, what="test", limits=STATE_LIMITS)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from integration.conftest_delivery import NOW
 
 from mentat_reporter.delivery.outcomes import (
     Attempt,
@@ -16,7 +17,6 @@ from mentat_reporter.delivery.outcomes import (
     judge,
 )
 from mentat_reporter.store.outbox import Claimed
-from tests.integration.conftest_delivery import NOW
 
 OK = Reply(250, "ok")
 LATER = Reply(450, "later")

@@ -1,5 +1,6 @@
 """The SMTP transport against servers that refuse, put off, hang up and keep silent at every step."""
 
+import asyncio
 import socket
 import ssl
 import subprocess
@@ -9,14 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import hypothesis.strategies as st
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
+from hypothesis import given
+from integration.conftest_delivery import HANG_UP, SILENCE, Actor
 
 from mentat_reporter.delivery import smtp
 from mentat_reporter.delivery.outcomes import Attempt, Ending
 from mentat_reporter.delivery.smtp import Server, SmtpTransport
-from tests.integration.conftest_delivery import HANG_UP, SILENCE, Actor
 
 SENDER = "reporter@example.org"
 TO = ("a@example.com", "b@example.com")
@@ -249,7 +252,12 @@ def test_a_refusal_amid_the_content_counts(
 ) -> None:
     with Actor(DATA="354 go\r\n552 too large") as server:
         spoken = smtp._has_spoken
-        monkeypatch.setattr(smtp, "_has_spoken", lambda sock: bool(server._thread.join(0.1)) or spoken(sock))
+
+        def after_a_while(sock: socket.socket) -> bool:
+            server._thread.join(0.1)
+            return spoken(sock)
+
+        monkeypatch.setattr(smtp, "_has_spoken", after_a_while)
         attempt = send(transport(server.port))
 
     assert attempt.ending is Ending.ANSWERED
@@ -297,6 +305,18 @@ def test_dots_and_line_ends_arrive_as_written(transport: Callable[..., SmtpTrans
         b"Subject: hello\r\n\r\n..\r\n...two\r\nBody\r\n",
         b"..\r\nunix\r\n\r\n..x\r\n...\r\n",
     ]
+
+
+@given(st.lists(st.sampled_from([b"\r\n", b"\n", b"\r", b".", b"..", b"text"])).map(b"".join))
+def test_whatever_the_lines_the_server_reads_them_back_whole(content: bytes) -> None:
+    wire = smtp._in_smtp_lines(content)
+
+    lines = wire.removesuffix(b"\r\n").split(b"\r\n")
+    assert wire.endswith(b"\r\n")
+    assert b"." not in lines  # nothing ends the mail early
+    assert [line.removeprefix(b".") for line in lines] == content.replace(b"\r\n", b"\n").replace(
+        b"\r", b"\n"
+    ).removesuffix(b"\n").split(b"\n")
 
 
 def test_data_begins_after_the_recipients_and_before_the_content(
@@ -375,7 +395,7 @@ def test_the_size_is_announced_where_the_server_asks_for_it(transport: Callable[
     with Actor(EHLO="250-hello\r\n250 SIZE 1000000") as server:
         send(transport(server.port))
 
-    assert f"mail FROM:<{SENDER}> SIZE={len(CONTENT)}" in [
+    assert f"MAIL FROM:<{SENDER}> SIZE={len(CONTENT)}" in [
         line.replace("size=", "SIZE=") for line in server.said
     ]
 
@@ -409,9 +429,9 @@ def test_smtputf8_is_asked_for_only_when_an_address_needs_it(transport: Callable
         send(link, to=("žluťoučký@example.com",))
         send(link, to=("a@example.com",))
 
-    asked = ["SMTPUTF8" in line for line in server.said if line.startswith("mail")]
+    asked = ["SMTPUTF8" in line for line in server.said if line.startswith("MAIL")]
     assert asked == [False, True, False]
-    assert "rcpt TO:<žluťoučký@example.com>" in server.said
+    assert "RCPT TO:<žluťoučký@example.com>" in server.said
     assert len(server.mails) == 3
 
 
@@ -428,12 +448,14 @@ def test_the_server_meets_the_mail_as_the_library_would_send_it(
 # TLS, with a certificate made for the test
 
 
-class Sink(Controller):  # type: ignore[misc]
-    """An aiosmtpd on a free port that keeps what it gets."""
+class Sink(Controller):
+    """An aiosmtpd on a free port."""
 
     def _trigger_server(self) -> None:
+        assert isinstance(self.server, asyncio.Server)
         self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()
+        super()._trigger_server()  # type: ignore[no-untyped-call]
+
 
 @contextmanager
 def sink(**options: Any) -> Iterator[tuple[int, list[Any]]]:
@@ -480,7 +502,7 @@ def client_context(certificate: Path) -> ssl.SSLContext:
 
 
 def authenticate(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
-    return AuthResult(success=data == LoginPassword(b"me", b"secret"))
+    return AuthResult(success=data == LoginPassword(b"me", b"secret"), handled=False)
 
 
 def test_starttls_and_login_protect_and_open_the_session(

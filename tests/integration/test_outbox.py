@@ -6,6 +6,15 @@ from typing import Any
 
 import psycopg2
 import pytest
+from integration.conftest_delivery import (
+    NOW,
+    mail,
+    outbox,
+    recipients,
+    rows,
+    states,
+    store,
+)
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from mentat_reporter.errors import MailError
@@ -21,21 +30,7 @@ from mentat_reporter.store.outbox import (
     enqueue,
 )
 
-# When tests/conftest.py offers `database`, drop the names `database` and `template` here.
-from tests.integration.conftest_delivery import (
-    NOW,
-    connection,
-    database,
-    mail,
-    outbox,
-    recipients,
-    rows,
-    states,
-    store,
-    template,
-)
-
-__all__ = ["connection", "database", "outbox", "template"]
+__all__ = ["outbox"]
 
 LATER = NOW + timedelta(minutes=5)
 

@@ -55,7 +55,9 @@ def test_events_may_have_a_database_of_their_own(empty: Connection, make_databas
         schema.initialise(empty, events)
 
         schema.require(empty, events)
-        assert rows(events, "select to_regclass('groups'), to_regclass('mentat_reporter.outbox')") == [(None, None)]
+        assert rows(events, "select to_regclass('groups'), to_regclass('mentat_reporter.outbox')") == [
+            (None, None)
+        ]
         with pytest.raises(StoreError, match="events, events_json"):
             schema.require(empty, empty)
 

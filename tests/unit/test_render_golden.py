@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from factories import CLASSES, HI, LO, compiled_catalogues, detail, entry, report
 
-from mentat_reporter.core.model import Counters, MailPlan, Report
+from mentat_reporter.core.model import Counters, Detail, MailPlan, Report
 from mentat_reporter.render.message import Frame, build
 from mentat_reporter.render.templates import Templates
-from tests import factories
-from tests.factories import CLASSES, HI, LO, compiled_catalogues, detail, entry, report
 
 GOLDEN: Final = Path(__file__).parents[1] / "golden"
 FRAME: Final = Frame(
@@ -37,7 +36,7 @@ def hours(**events: int) -> dict[datetime, int]:
     return {LO + timedelta(hours=int(hour[1:])): number for hour, number in events.items()}
 
 
-def scan(port_count: int = 2) -> dict[str, factories.Detail]:
+def scan(port_count: int = 2) -> dict[str, Detail]:
     ports = [str(20 + number) for number in range(port_count)]
     return {
         "org.example.det27": detail(
@@ -48,7 +47,7 @@ def scan(port_count: int = 2) -> dict[str, factories.Detail]:
     }
 
 
-def ssh() -> dict[str, factories.Detail]:
+def ssh() -> dict[str, Detail]:
     return {
         "org.example.det10": detail(
             source={"Port": ["50685", "10106", "27445"], "Proto": ["tcp", "ssh"]},
@@ -80,7 +79,9 @@ def summary() -> Report:
                 reference="M20260106SL-4KD0QW2Z",
             )
         ],
-        counters=Counters(rep=64, all=1302, new=1295, flt=1293, flt_blk=2, thr=57, thr_blk=1236, rlp=7, det_blk=1),
+        counters=Counters(
+            rep=64, all=1302, new=1295, flt=1293, flt_blk=2, thr=57, thr_blk=1236, rlp=7, det_blk=1
+        ),
         held_until=HI + timedelta(days=6),
     )
 
@@ -99,7 +100,8 @@ def extra() -> Report:
 def target() -> Report:
     attacked = {
         "org.example.det25": detail(
-            source={"Port": ["21293"]}, target={"Port": ["445"], "Proto": ["tcp"], "Hostname": ["files.org0006.example"]}
+            source={"Port": ["21293"]},
+            target={"Port": ["445"], "Proto": ["tcp"], "Hostname": ["files.org0006.example"]},
         )
     }
     return report(

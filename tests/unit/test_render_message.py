@@ -6,6 +6,7 @@ from email.message import EmailMessage
 from typing import cast
 
 import pytest
+from factories import entry, report
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,6 @@ from mentat_reporter.core.model import Entry, MailPlan, Report
 from mentat_reporter.errors import MailError
 from mentat_reporter.render.message import Frame, build, subject
 from mentat_reporter.render.templates import Rendered
-from tests.factories import entry, report
 
 FRAME = Frame(
     sender="abuse@csirt.example",
@@ -40,7 +40,7 @@ hostile = st.text(max_size=120) | st.sampled_from(
 
 def parsed(told: Report, rendered: Rendered = WORDS, frame: Frame = FRAME) -> EmailMessage:
     content = build(told, rendered, frame).content
-    return cast(EmailMessage, email.message_from_bytes(content, policy=email.policy.default))
+    return email.message_from_bytes(content, policy=email.policy.default)
 
 
 def hostile_report(text: str) -> Report:
@@ -122,7 +122,9 @@ def test_the_message_id_depends_on_label_and_recipients_but_not_on_their_order()
     assert message_id("a@x.example").endswith("@csirt.example>")
 
 
-@pytest.mark.parametrize("address", ["", "a@x.example, v@y.example", "a@x.example\r\nBcc: v@y.example", "-f@x.example"])
+@pytest.mark.parametrize(
+    "address", ["", "a@x.example, v@y.example", "a@x.example\r\nBcc: v@y.example", "-f@x.example"]
+)
 def test_a_recipient_that_is_no_address_stops_the_mail(address: str) -> None:
     with pytest.raises(MailError, match="not one mail address"):
         build(report(mail=MailPlan(to=(address,), cc=())), WORDS, FRAME)
@@ -157,7 +159,10 @@ def test_a_subject_says_test_light_label_and_matter(told: Report, frame: Frame, 
         ("abuse@csirt.example", b"From: abuse@csirt.example\r\n"),
         ("CSIRT Example <abuse@csirt.example>", b"From: CSIRT Example <abuse@csirt.example>\r\n"),
         ('"CSIRT, Inc." <abuse@csirt.example>', b'From: "CSIRT, Inc." <abuse@csirt.example>\r\n'),
-        ("Bezpe\u010dnost <abuse@csirt.example>", b"From: =?utf-8?b?QmV6cGXEjW5vc3Q=?= <abuse@csirt.example>\r\n"),
+        (
+            "Bezpe\u010dnost <abuse@csirt.example>",
+            b"From: =?utf-8?b?QmV6cGXEjW5vc3Q=?= <abuse@csirt.example>\r\n",
+        ),
     ],
 )
 def test_the_sender_may_have_a_name(sender: str, written: bytes) -> None:
@@ -188,8 +193,8 @@ def test_any_subject_survives_as_one_line(text: str) -> None:
 def test_any_text_parses_back(text: str) -> None:
     mail = build(report(), Rendered("Low", text), FRAME)
 
-    message = cast(EmailMessage, email.message_from_bytes(mail.content, policy=email.policy.default))
-    payload = cast(bytes, message.get_payload(decode=True)).decode()
+    message = email.message_from_bytes(mail.content, policy=email.policy.default)
+    payload = cast("bytes", message.get_payload(decode=True)).decode()
     assert payload.replace("\r\n", "\n") == text.rstrip("\n") + "\n"
 
 

@@ -12,10 +12,11 @@ where g.enabled and g.name is not null
 order by g.name, s.id
 
 -- name: own_timing
--- The groups that may have clocks of their own.
+-- The groups that may have clocks of their own. Those of disabled groups go on: what happens
+-- meanwhile is nobody's, as with the groups on the common clock.
 select o.group_name, o.timing
 from mentat_reporter.group_settings o
-join groups g on g.name = o.group_name and g.enabled
+join groups g on g.name = o.group_name
 where o.timing <> '{}'::jsonb
 
 -- name: networks

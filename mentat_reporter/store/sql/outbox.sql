@@ -32,7 +32,7 @@ where state in ('pending', 'deferred')
 order by id
 
 -- name: claim
--- Take one due mail for sending, with the recipients that still wait; no row if another runner has it.
+-- Take one due mail for sending, with the recipients that still wait; none if another has it. Not waited for on the disk.
 with claimed as (
     update mentat_reporter.outbox
     set state = 'sending', attempts = attempts + 1, next_attempt = null, data_begun = false
@@ -60,12 +60,14 @@ select claimed.id, claimed.report_label, claimed.message_id, claimed.envelope_se
            where recipient.outbox_id = claimed.id and recipient.state = 'sent'
        ) as reached
 from claimed
+where set_config('synchronous_commit', 'off', true) = 'off'
 
 -- name: mark_data_begun
--- Note that the server may take this mail from now on: a crash means that it may arrive twice.
+-- Note that the server may take this mail from now on. Not waited for on the disk either.
 update mentat_reporter.outbox
 set data_begun = true
 where id = %(id)s and state = 'sending' and attempts = %(attempts)s
+  and set_config('synchronous_commit', 'off', true) = 'off'
 
 -- name: settle
 -- Write down how an attempt ended, if the mail is still ours; the number of mails settled, 1 or 0.

@@ -45,6 +45,10 @@ returning id
 -- name: window
 select clock, severity, lo, hi, fetch_lo, period from mentat_reporter.run_window where id = %(id)s
 
+-- name: drop_clock
+-- A group that has no clock of its own any more, once the common clock has covered as much.
+delete from mentat_reporter.run_window where clock = %(clock)s and severity = %(severity)s
+
 -- name: units_done
 select group_name, direction from mentat_reporter.unit_done where window_id = %(window)s
 
