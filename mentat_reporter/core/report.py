@@ -7,6 +7,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
+from mentat_reporter.core.addresses import parse_address
 from mentat_reporter.core.aggregate import Finding, entries, statistics, structured
 from mentat_reporter.core.intake import Tally
 from mentat_reporter.core.model import (
@@ -71,8 +72,8 @@ class Told(NamedTuple):
 
     @property
     def fallbacks(self) -> Chain:
-        """The fallback groups of all that is told, each once, in order of appearance."""
-        findings = (*self.new, *self.recurring)
+        """The fallback groups of all that is told, each once, in the order of the addresses."""
+        findings = sorted((*self.new, *self.recurring), key=lambda finding: parse_address(finding.address))
         return tuple(dict.fromkeys(name for finding in findings for name in finding.fallbacks))
 
 

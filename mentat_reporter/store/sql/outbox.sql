@@ -32,7 +32,7 @@ where state in ('pending', 'deferred')
 order by id
 
 -- name: claim
--- Take one due mail for sending, with the recipients that still wait; none if another has it. Not waited for on the disk.
+-- Take one due mail with the recipients that still wait; no row if another has it. The disk may lag behind.
 with claimed as (
     update mentat_reporter.outbox
     set state = 'sending', attempts = attempts + 1, next_attempt = null, data_begun = false
@@ -63,7 +63,7 @@ from claimed
 where set_config('synchronous_commit', 'off', true) = 'off'
 
 -- name: mark_data_begun
--- Note that the server may take this mail from now on. Not waited for on the disk either.
+-- Note that the server may take this mail from now on. The disk may lag behind.
 update mentat_reporter.outbox
 set data_begun = true
 where id = %(id)s and state = 'sending' and attempts = %(attempts)s
@@ -102,7 +102,7 @@ from mail, unnest(%(addresses)s::text[]) as given (address)
 on conflict (outbox_id, address) do update set state = 'pending', code = null, text = null
 
 -- name: recover
--- Free what a killed run left in `sending`. Where DATA may have begun that counts, and the fifth time it is held.
+-- Free what a killed run left in `sending`; where DATA may have begun that counts, and the fifth is held.
 update mentat_reporter.outbox
 set state = case when data_begun and recoveries + 1 >= %(limit)s then 'held' else 'pending' end,
     settled = case when data_begun and recoveries + 1 >= %(limit)s then %(now)s else settled end,

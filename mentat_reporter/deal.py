@@ -1,0 +1,123 @@
+"""Reads the events of a stretch of time once and deals them to the units that they concern."""
+
+from collections.abc import Container
+from datetime import datetime
+from typing import Final, Protocol
+
+from mentat_reporter.core.intake import Intake, own, take_in
+from mentat_reporter.core.model import DIRECTIONS, Direction, Event, Severity, Sighting
+from mentat_reporter.errors import MessageError
+from mentat_reporter.session import Session
+from mentat_reporter.store import events
+from mentat_reporter.store.state import OpenWindow
+from mentat_reporter.unit import read_raw
+
+PROGRESS_STEP: Final = 5000
+"""Events between two progress lines."""
+
+Key = tuple[str, Direction]
+"""A unit within a severity: group and direction."""
+
+
+class Plan(Protocol):
+    """Which window a unit is worked in, if it is asked for; and what was decided before."""
+
+    def window_of(self, key: Key) -> OpenWindow | None: ...
+
+    def is_known(self, event_id: str, key: Key) -> bool: ...
+
+
+def _covers(opened: OpenWindow | None, moment: datetime) -> bool:
+    return opened is not None and opened.window.fetch_lo <= moment < opened.window.hi
+
+
+class Deal:
+    """Deals events to units.
+
+    `common` is the window in which events that nobody owns are counted. The ids of events stored at or
+    after `keep_from`, which a later window may fetch again, are kept.
+    """
+
+    def __init__(
+        self, session: Session, severity: Severity, plan: Plan, common: OpenWindow | None, keep_from: datetime
+    ) -> None:
+        self._session = session
+        self._severity = severity
+        self._plan = plan
+        self._common = common
+        self._keep_from = keep_from
+        self._seen: dict[Direction, dict[str, datetime]] = {"source": {}, "target": {}}
+        self.intakes: dict[Key, Intake] = {}
+
+    def read(self, fetch_lo: datetime, hi: datetime) -> None:
+        """Stream the events of `[fetch_lo, hi)`, each decoded once, however many groups it concerns."""
+        session, severity = self._session, self._severity
+        stream = events.stream(
+            session.events, severity, fetch_lo, hi, test_data=session.settings.run.test_data
+        )
+        for number, raw in enumerate(stream, 1):
+            if number % PROGRESS_STEP == 0:
+                session.progress(f"{severity}: {number:,} events read")
+            try:
+                event = read_raw(session, raw, severity)
+            except MessageError as error:
+                for direction, stored in zip(
+                    DIRECTIONS, (raw.stored.eventseverity, raw.stored.targetseverity), strict=True
+                ):
+                    if stored == severity:
+                        self._bad(raw.stored.id, raw.stored.storage_time, direction, str(error))
+                continue
+            for direction in DIRECTIONS:
+                if event.side(direction).severity == severity:
+                    self._deal(event, direction)
+
+    def seen_by(
+        self, opened: OpenWindow, direction: Direction, *, without: Container[str]
+    ) -> dict[str, datetime]:
+        """Return the storage times, by id, of the events that a window saw and may be fetched again."""
+        return {
+            event_id: moment
+            for event_id, moment in self._seen[direction].items()
+            if _covers(opened, moment) and event_id not in without
+        }
+
+    def _see(self, event_id: str, direction: Direction, moment: datetime) -> None:
+        if moment >= self._keep_from:
+            self._seen[direction][event_id] = moment
+
+    def _counts(self, event_id: str, direction: Direction, moment: datetime) -> bool:
+        """Tell whether an event that no unit takes is new to the common window."""
+        return _covers(self._common, moment) and not self._plan.is_known(event_id, ("", direction))
+
+    def _takes(self, key: Key, event: Event) -> bool:
+        return _covers(self._plan.window_of(key), event.storage_time) and not self._plan.is_known(
+            event.id, key
+        )
+
+    def _bad(self, event_id: str, moment: datetime, direction: Direction, error: str) -> None:
+        self._see(event_id, direction, moment)
+        if self._counts(event_id, direction, moment):
+            self._session.quarantine("event", event_id, error)
+            self._session.fail(f"event {event_id} {error}; it is kept in mentat_reporter.quarantine")
+            self._session.result.add(self._severity, events=1, bad=1)
+
+    def _deal(self, event: Event, direction: Direction) -> None:
+        session = self._session
+        side = event.side(direction)
+        if side.invalid and not side.addresses:
+            self._bad(event.id, event.storage_time, direction, f"has no usable address: {side.invalid[0]}")
+            return
+        self._see(event.id, direction, event.storage_time)
+        owners: dict[str, list[Sighting]] = {}
+        for sighting in own(event, direction, session.today.ownership):
+            if sighting.chain:
+                owners.setdefault(sighting.owner, []).append(sighting)
+        if not owners and self._counts(event.id, direction, event.storage_time):
+            session.result.add(self._severity, unowned=1, events=1)
+        for owner, sightings in owners.items():
+            key = (owner, direction)
+            if _covers(self._plan.window_of(key), event.storage_time) and not self._plan.is_known(
+                event.id, key
+            ):
+                intake = self.intakes.setdefault(key, Intake())
+                take_in(intake, sightings, session.today.rules, session.today.house.credibilities)
