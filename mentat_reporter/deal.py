@@ -4,13 +4,14 @@ from collections.abc import Container
 from datetime import datetime
 from typing import Final, Protocol
 
+from mentat_reporter.core.idea import read_event
 from mentat_reporter.core.intake import Intake, own, take_in
 from mentat_reporter.core.model import DIRECTIONS, Direction, Event, Severity, Sighting
 from mentat_reporter.errors import MessageError
 from mentat_reporter.session import Session
 from mentat_reporter.store import events
+from mentat_reporter.store.jsontext import decode
 from mentat_reporter.store.state import OpenWindow
-from mentat_reporter.unit import read_raw
 
 PROGRESS_STEP: Final = 5000
 """Events between two progress lines."""
@@ -29,6 +30,13 @@ class Plan(Protocol):
 
 def _covers(opened: OpenWindow | None, moment: datetime) -> bool:
     return opened is not None and opened.window.fetch_lo <= moment < opened.window.hi
+
+
+def read_raw(session: Session, raw: events.Raw, severity: Severity) -> Event:
+    """Decode and read a stored event with its sides of a severity; raises MessageError."""
+    if raw.message is None:
+        raise MessageError("has no message in events_json")
+    return read_event(raw.stored, decode(raw.message), severity, session.today.subclasses)
 
 
 class Deal:

@@ -11,7 +11,6 @@ from mentat_reporter.session import Session
 from mentat_reporter.store import state
 from mentat_reporter.store.connection import Connection, transaction
 from mentat_reporter.store.state import OpenWindow, Retry, Unit
-from mentat_reporter.unit import work
 
 RETRY_AFTER: Final = timedelta(minutes=10)
 GIVE_UP: Final = 10
@@ -40,6 +39,8 @@ def _attempt(
     session: Session, unit: Unit, opened: OpenWindow, intake: Intake, retry: Retry | None = None
 ) -> bool:
     """Work a unit; one that fails is rolled back, named, and tried again by a later run."""
+    from mentat_reporter.unit import work  # noqa: PLC0415 - a quiet run renders nothing
+
     try:
         work(session, unit, opened, intake, retry)
     except Exception as error:  # whatever one unit meets, the others are served

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mentat_reporter.errors import LockBusyError
 from mentat_reporter.lock import SimpleFlock
@@ -22,7 +22,9 @@ from mentat_reporter.store.connection import (
     connect,
     transaction,
 )
-from mentat_reporter.today import Today
+
+if TYPE_CHECKING:
+    from mentat_reporter.today import Today
 
 LOCK_PATIENCE: Final = 10.0
 """Seconds to wait for the advisory lock: a killed run's backend may linger (RELIABILITY section 2)."""
@@ -83,7 +85,10 @@ class Session:
         self.result.fail(text)
 
     @cached_property
-    def today(self) -> Today:
+    def today(self) -> "Today":
+        """The house as it is today; a quiet run does not ask."""
+        from mentat_reporter.today import Today  # noqa: PLC0415 - it brings templates and rule parsers
+
         return Today(self.settings, self.main, self.now, self.quarantine, self.fail)
 
     def name_rule_failures(self) -> None:

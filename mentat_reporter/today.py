@@ -6,6 +6,7 @@ Made when the first event comes; a run without events never needs it.
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from email.utils import parseaddr
 from functools import cached_property
 from secrets import token_hex
 from typing import Any, Final
@@ -160,8 +161,11 @@ class Today:
 
     @cached_property
     def templates(self) -> Templates:
-        reporter = self.settings.reporter
-        return Templates(reporter.templates_dir, reporter.template_vars, self.house.event_classes)
+        reporter, mail = self.settings.reporter, self.settings.mail
+        contact = mail.reply_to[0] if mail.reply_to else parseaddr(mail.sender)[1]
+        return Templates(
+            reporter.templates_dir, reporter.template_vars, self.house.event_classes, contact=contact
+        )
 
     @cached_property
     def frame(self) -> Frame:

@@ -11,26 +11,24 @@ from typing import NamedTuple
 
 from mentat_reporter.core import report as reporting
 from mentat_reporter.core import threshold as thresholding
-from mentat_reporter.core.idea import read_event
 from mentat_reporter.core.intake import Intake, Tally, own, sift
 from mentat_reporter.core.model import (
     Event,
     Group,
     Problem,
     Report,
-    Severity,
     Sighting,
     Threshold,
     ThresholdTimes,
     Timing,
 )
 from mentat_reporter.core.window import timing_of
+from mentat_reporter.deal import read_raw
 from mentat_reporter.errors import MessageError, TemplateError
 from mentat_reporter.render.message import Mail, build
 from mentat_reporter.session import Session
 from mentat_reporter.store import events, groups, outbox, reports, state
 from mentat_reporter.store.connection import transaction
-from mentat_reporter.store.jsontext import decode
 from mentat_reporter.store.state import OpenWindow, Retry, Unit
 
 Recurring = tuple[Sighting, Problem, str]
@@ -47,13 +45,6 @@ class Decision(NamedTuple):
     times: ThresholdTimes | None
     relapsed: int
     """Events told again."""
-
-
-def read_raw(session: Session, raw: events.Raw, severity: Severity) -> Event:
-    """Decode and read a stored event with its sides of a severity; raises MessageError."""
-    if raw.message is None:
-        raise MessageError("has no message in events_json")
-    return read_event(raw.stored, decode(raw.message), severity, session.today.subclasses)
 
 
 def _relapses(

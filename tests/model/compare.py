@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
-from tests.model.harness import main
+from model.harness import main  # noqa: E402 - found through the lines above
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,23 +1,10 @@
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 import pytest
-
-from .server import fresh_database, server
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="session")
-def server_url() -> Iterator[str]:
-    with server() as url:
-        yield url
+from model.server import url_of
 
 
 @pytest.fixture
-def database(server_url: str) -> Iterator[str]:
-    """Yield the libpq URL of a fresh, empty database."""
-    with fresh_database(server_url) as url:
-        yield url
+def empty_database(make_database: Callable[..., Mapping[str, str]]) -> str:
+    """Give the URL of a fresh, empty database."""
+    return url_of(make_database(empty=True))

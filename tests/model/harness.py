@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg2
 import psycopg2.extras
-
-from .oracle import COUNTERS, ExpectedReport, Model, StoredEvent
-from .server import fresh_database, server
-from .worlds import World, world
+from model.oracle import COUNTERS, ExpectedReport, Model, StoredEvent
+from model.server import fresh_database, server
+from model.worlds import World, world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,20 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
 import tempfile
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import psycopg2
 from psycopg2 import sql
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from mentat_reporter.store.embedded import Cluster
 
-BINARIES = (os.environ.get("MENTAT_REPORTER_TEST_PGBIN", ""), "/usr/lib/postgresql/15/bin")
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 
 @contextlib.contextmanager
@@ -48,32 +47,20 @@ def execute(url: str, statement: sql.Composable) -> None:
             cursor.execute(statement)
 
 
-def find_binaries() -> Path:
-    for folder in filter(None, BINARIES):
-        if (Path(folder) / "initdb").exists():
-            return Path(folder)
-    raise FileNotFoundError("no PostgreSQL: set MENTAT_REPORTER_TEST_DSN or MENTAT_REPORTER_TEST_PGBIN")
-
-
 @contextlib.contextmanager
 def throwaway() -> Iterator[str]:
-    """Start a server that forgets everything, as another user when we are root."""
-    binaries = find_binaries()
-    home = Path(tempfile.mkdtemp(prefix="model-pg-"))
-    user = "postgres" if os.geteuid() == 0 else None
-    if user:
-        shutil.chown(home, user)
-    data = home / "data"
-
-    def start(*command: str | Path) -> None:
-        subprocess.run(command, check=True, user=user, cwd=home, stdout=subprocess.DEVNULL)
-
-    control = (binaries / "pg_ctl", "-w", "-D", data)
-    start(binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
-    options = f"-c listen_addresses='' -c fsync=off -c full_page_writes=off -k {home}"
-    start(*control, "-l", home / "log", "-o", options, "start")
+    """Start an embedded server that forgets everything."""
+    home = Path(tempfile.mkdtemp(prefix="model-"))
+    home.chmod(0o755)
+    cluster = Cluster(home, durable=False)
     try:
-        yield f"postgresql://postgres@/postgres?host={home}"
+        yield url_of(cluster.start())
     finally:
-        start(*control, "-m", "immediate", "stop")
+        cluster.stop()
         shutil.rmtree(home)
+
+
+def url_of(dsn: Mapping[str, str]) -> str:
+    """Write libpq keywords as the URL that a configuration has."""
+    keywords = {name: value for name, value in dsn.items() if name in {"host", "port", "user", "password"}}
+    return f"postgresql:///{dsn['dbname']}?{urlencode(keywords)}"

@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-
-from .oracle import ExpectedReport, Model, StoredEvent, Window, duration, span
+from model.oracle import ExpectedReport, Model, StoredEvent, Window, duration, span
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 HOUR = timedelta(hours=1)

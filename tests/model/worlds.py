@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from .oracle import SEVERITIES, StoredEvent
+from model.oracle import SEVERITIES, StoredEvent
 
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -48,7 +48,7 @@ def test_a_span_is_written_as_one_block_exactly_when_it_is_one(span: tuple[int, 
     text = span_text(version, first, last)
 
     low, high = (ip_network(number_text(version, number))[0] for number in (first, last))
-    blocks = list(summarize_address_range(low, high))  # type: ignore[type-var] # both of one version
+    blocks = list(summarize_address_range(low, high))
     assert parse_address(text)[:3] == span
     assert ("-" in text) == (len(blocks) > 1)
     assert ("/" in text) == (len(blocks) == 1 and first != last)

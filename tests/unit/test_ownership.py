@@ -14,8 +14,8 @@ def network(group: str, written: str, rank: int = 0, *, base: bool = False) -> N
     return Network(group, address.version, address.first, address.last, rank, base)
 
 
-def shares(written: str, *networks_: Network) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
-    return [tuple(share) for share in Ownership(networks_).shares(parse_address(written))]
+def shares(written: str, *networks_: Network) -> list[Share]:
+    return Ownership(networks_).shares(parse_address(written))
 
 
 def test_the_most_specific_network_leads_the_chain() -> None:

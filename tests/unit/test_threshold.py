@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import START, moments
 
-from mentat_reporter.core.model import Held, Problem, Threshold, Timing, Window
+from mentat_reporter.core.model import Held, Problem, Sighting, Threshold, Timing, Window
 from mentat_reporter.core.threshold import decide, is_held, new_times, problem_of, relapsed_events
 
 DAY = timedelta(days=1)
@@ -119,7 +119,7 @@ thresholds = st.dictionaries(
 
 @given(sightings, thresholds, moments, st.sampled_from([DAY, 3 * DAY]))
 def test_every_sighting_is_either_told_or_held(
-    seen: list, known: dict[Problem, Threshold], hi: datetime, length: timedelta
+    seen: list[Sighting], known: dict[Problem, Threshold], hi: datetime, length: timedelta
 ) -> None:
     decided = decide(seen, known, window(hi, length))
 
@@ -127,7 +127,7 @@ def test_every_sighting_is_either_told_or_held(
 
 
 @given(sightings, thresholds, moments)
-def test_the_order_of_sightings_does_not_matter(seen: list, known: dict[Problem, Threshold], hi: datetime) -> None:
+def test_the_order_of_sightings_does_not_matter(seen: list[Sighting], known: dict[Problem, Threshold], hi: datetime) -> None:
     forward, backward = decide(seen, known, window(hi)), decide(seen[::-1], known, window(hi))
 
     assert sorted(map(id, forward.reported)) == sorted(map(id, backward.reported))
@@ -147,6 +147,8 @@ def test_nothing_is_told_twice_within_a_threshold(gaps: list[int]) -> None:
         current = Window("", "low", hi - timedelta(hours=gap), hi, hi, timedelta(hours=40))
         if decide([seen], known, current).reported:
             told.append(hi)
-            known[problem_of(seen)] = Threshold(*new_times(current, TIMING), "label")  # type: ignore[misc] # not None
+            times = new_times(current, TIMING)
+            assert times is not None
+            known[problem_of(seen)] = Threshold(*times, "label")
 
     assert all(later - earlier >= 6 * DAY for earlier, later in zip(told, told[1:], strict=False))
