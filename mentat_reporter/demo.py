@@ -2,6 +2,7 @@
 
 import logging
 import mailbox
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,6 +41,9 @@ def _fresh_home(home: Path) -> None:
     Cluster(home, durable=False).stop()
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(mode=0o755, parents=True)
+    if os.geteuid() == 0:
+        # the embedded server runs as another user, who must reach its folder
+        home.parent.chmod(home.parent.stat().st_mode | 0o001)
     mark.write_text(MARK)
 
 

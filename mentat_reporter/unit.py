@@ -4,7 +4,7 @@ RELIABILITY section 2: ledger, thresholds, reports and mails with their final by
 together, so that a crash leaves all of them or none.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
@@ -24,8 +24,9 @@ from mentat_reporter.core.model import (
 )
 from mentat_reporter.core.window import timing_of
 from mentat_reporter.deal import read_raw
-from mentat_reporter.errors import MessageError, TemplateError
-from mentat_reporter.render.message import Mail, build
+from mentat_reporter.errors import MessageError
+from mentat_reporter.mails import mails_of
+from mentat_reporter.render.message import Mail
 from mentat_reporter.session import Session
 from mentat_reporter.store import events, groups, outbox, reports, state
 from mentat_reporter.store.connection import transaction
@@ -142,69 +143,30 @@ def decide(session: Session, unit: Unit, opened: OpenWindow, intake: Intake) -> 
     )
 
 
-# From reports to mails
-
-
-def _render(session: Session, report: Report, reply_to_id: str | None) -> Mail:
-    templates = session.today.templates
-    look = {"template": report.template, "locale": report.locale, "timezone": report.timezone}
-    try:
-        rendered = templates.render(report, **look)
-    except TemplateError as error:
-        session.quarantine("template", f"{report.template}/{report.type}", str(error))
-        session.fail(f"template {report.template}: {error}; the shipped default is used")
-        rendered = templates.render_shipped(report, locale=report.locale, timezone=report.timezone)
-    return build(report, rendered, session.today.frame, reply_to_id=reply_to_id)
-
-
-def mails_of(session: Session, built: Iterable[Report]) -> dict[str, Mail]:
-    """Render what is to be mailed, by label; who wants a report and has nobody to get it is named."""
-    mails: dict[str, Mail] = {}
-    for report in built:
-        plan = report.mail
-        if plan is None:
-            continue
-        if not (plan.redirected_to or plan.to):
-            session.fail(
-                f"report {report.label} for {', '.join(report.chain)} has no recipient: give the group an "
-                "address or set __core__reporter.fallback; it is stored, not mailed"
-            )
-            report.mail = None
-            continue
-        if plan.fallback:
-            session.logger.info("report %s goes to the %s fallback", report.label, plan.fallback)
-        if plan.redirected_to:
-            session.logger.info(
-                "report %s for %s goes to %s", report.label,
-                ", ".join((*plan.to, *plan.cc)) or "nobody", ", ".join(plan.redirected_to),
-            )  # fmt: skip
-        answers = mails.get(report.parent or "")
-        mails[report.label] = _render(session, report, answers.message_id if answers else None)
-    return mails
-
-
-def _write(
-    session: Session, unit: Unit, opened: OpenWindow, intake: Intake, decision: Decision, retry: Retry | None
-) -> None:
-    main = session.main
-    mails = mails_of(session, decision.reports)
-    if decision.reports:
-        reports.store(main, [reports.Stored(report, report.label in mails) for report in decision.reports])
+def _store(session: Session, built: Sequence[Report], mails: Mapping[str, Mail]) -> None:
+    if built:
+        reports.store(session.main, [reports.Stored(report, report.label in mails) for report in built])
     if mails:
         outgoing = [outbox.OutgoingMail(label, *mail) for label, mail in mails.items()]
-        session.mail_ids += outbox.enqueue(main, outgoing, session.now)
-    if session.moves_state:
-        state.consider(main, unit, intake.considered, opened.next_fetch_lo)
-        state.hold(main, unit, decision.decided.held)
-        if decision.labels and decision.times:
+        session.mail_ids += outbox.enqueue(session.main, outgoing, session.now)
+
+
+def _move(
+    session: Session, unit: Unit, opened: OpenWindow, intake: Intake, decision: Decision, retry: Retry | None
+) -> None:
+    """Write what a regular run remembers: ledger, thresholds, held events, hits."""
+    main = session.main
+    state.consider(main, unit, intake.considered, opened.next_fetch_lo)
+    state.hold(main, unit, decision.decided.held)
+    if decision.labels:
+        if decision.times:
             state.renew(main, unit, decision.labels, decision.times)
-            state.forget_held(main, unit, decision.labels, opened.window.hi)
-        groups.hit(main, intake.rule_hits, intake.detector_hits, session.now)
-        if opened.id is not None:
-            state.unit_done(main, opened, unit)
-        if retry is not None:
-            state.retry_done(main, retry)
-    session.result.add(unit.severity, mails=len(mails), reports=len(decision.reports))
+        state.forget_held(main, unit, decision.labels, opened.window.hi)
+    groups.hit(main, intake.rule_hits, intake.detector_hits, session.now)
+    if opened.id is not None:
+        state.unit_done(main, opened, unit)
+    if retry is not None:
+        state.retry_done(main, retry)
 
 
 def _count(session: Session, unit: Unit, intake: Intake, decision: Decision) -> None:
@@ -224,27 +186,31 @@ def _count(session: Session, unit: Unit, intake: Intake, decision: Decision) -> 
 def work(
     session: Session, unit: Unit, opened: OpenWindow, intake: Intake, retry: Retry | None = None
 ) -> None:
-    """Decide, render and write a unit in one transaction; a dry run only tells what it would do.
+    """Decide, render, and write a unit in one transaction; a dry run only tells what it would do.
 
-    `retry` is the failure that this attempt makes good.
+    What is decided upon is read before: nobody else changes it while this run has the lock, and a long
+    rendering does not keep a transaction open. `retry` is the failure that this attempt makes good.
     """
     with transaction(session.main):
         decision = decide(session, unit, opened, intake)
-        if session.writes:
-            _write(session, unit, opened, intake, decision, retry)
-        else:
-            _foretell(session, unit, decision)
-    _count(session, unit, intake, decision)
-
-
-def _foretell(session: Session, unit: Unit, decision: Decision) -> None:
-    """Render as a real run would, so that a dry run finds the same faults, and keep a line a report."""
     mails = mails_of(session, decision.reports)
-    for report in decision.reports:
+    if session.writes:
+        with transaction(session.main):
+            _store(session, decision.reports, mails)
+            if session.moves_state:
+                _move(session, unit, opened, intake, decision, retry)
+    else:
+        _foretell(session, decision.reports, mails)
+    _count(session, unit, intake, decision)
+    session.result.add(unit.severity, mails=len(mails), reports=len(decision.reports))
+
+
+def _foretell(session: Session, built: Sequence[Report], mails: Mapping[str, Mail]) -> None:
+    """Keep a line a report, of what a run would have stored and sent."""
+    for report in built:
         mail = mails.get(report.label)
         session.result.plans.append(
             f"{report.type} {report.severity} {', '.join(report.chain)}"
             f"{' host ' + report.address if report.address else ''}: {report.counters.rep} events, "
             + (f"mail to {', '.join(mail.recipients)}" if mail else "no mail")
         )
-    session.result.add(unit.severity, mails=len(mails), reports=len(decision.reports))

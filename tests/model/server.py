@@ -9,7 +9,7 @@ import tempfile
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import psycopg2
 from psycopg2 import sql
@@ -62,5 +62,5 @@ def throwaway() -> Iterator[str]:
 
 def url_of(dsn: Mapping[str, str]) -> str:
     """Write libpq keywords as the URL that a configuration has."""
-    keywords = {name: value for name, value in dsn.items() if name in {"host", "port", "user", "password"}}
-    return f"postgresql:///{dsn['dbname']}?{urlencode(keywords)}"
+    keywords = {name: value for name, value in dsn.items() if name in {"host", "port", "password"}}
+    return f"postgresql://{quote(dsn['user'])}@/{dsn['dbname']}?{urlencode(keywords)}"
