@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from mentat_reporter.clocks import COMMON, Clocks, Round
 from mentat_reporter.core.intake import Intake
-from mentat_reporter.core.model import DIRECTIONS, Direction, Severity
+from mentat_reporter.core.model import DIRECTIONS, Direction, Severity, Window
 from mentat_reporter.deal import Deal, Key
 from mentat_reporter.session import Session
 from mentat_reporter.store import state
@@ -66,6 +66,7 @@ class _RoundPlan:
         self._ledger: set[tuple[Direction, str, str]] = set()
         self._done: set[Key] = set()
         self.waiting: set[Key] = set()
+        self._given_up: dict[Key, list[Window]] = {}
         self.relapsing: list[Key] = []
         if session.thresholding:
             with transaction(session.main):
@@ -73,11 +74,12 @@ class _RoundPlan:
 
     def _read_state(self, main: Connection, current: Round) -> None:
         self._ledger = state.considered(main, current.severity, current.fetch_lo)
-        self.waiting = {
-            (retry.unit.group, retry.unit.direction)
-            for retry in state.retries(main, current.severity)
-            if retry.next_attempt is not None
-        }
+        for retry in state.retries(main, current.severity):
+            key = (retry.unit.group, retry.unit.direction)
+            if retry.next_attempt is None:
+                self._given_up.setdefault(key, []).append(retry.window)
+            else:
+                self.waiting.add(key)
         for clock, opened in self.windows.items():
             if opened.resumed:
                 self._done |= state.units_done(main, opened)
@@ -95,6 +97,11 @@ class _RoundPlan:
         return (direction, group, event_id) in self._ledger or (
             (direction, self.clock_of(group), event_id) in self._ledger
         )
+
+    def remembering(self, key: Key, opened: OpenWindow) -> OpenWindow:
+        """Return the window, so that the ledger also tells a unit that was given up what it decided."""
+        begins = [kept.fetch_lo for kept in self._given_up.get(key, ()) if opened.window.fetch_lo < kept.hi]
+        return opened._replace(next_fetch_lo=min([opened.next_fetch_lo, *begins]))
 
     def window_of(self, key: Key) -> OpenWindow | None:
         if key in self._done or (self._wanted and key[0] not in self._wanted):
@@ -151,7 +158,7 @@ def run_round(session: Session, clocks: Clocks, current: Round) -> bool:
             _postpone(session, unit, opened, 0, "waits for its earlier window")
             session.fail(f"{_name(unit)} waits: its earlier window failed")
         else:
-            _attempt(session, unit, opened, intake)
+            _attempt(session, unit, plan.remembering(key, opened), intake)
     _close(session, clocks, plan, deal, current.severity)
     return True
 

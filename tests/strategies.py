@@ -70,3 +70,57 @@ json_values: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
+
+# Messages as senders mean them, and as they come.
+
+times = st.sampled_from(
+    ["2026-03-01T12:00:00Z", "2026-03-01 13:00:00", "2026-03-01T23:59:60+01:00", "2026-03-1T9:05", "soon", "0000-01-01"]
+)
+numbers = st.integers(0, 10**6)
+
+messages: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {"Category": st.lists(st.sampled_from(["Recon.Scanning", "Attempt.Login"]), min_size=1, max_size=2, unique=True)},
+    optional={
+        "DetectTime": times,
+        "EventTime": times,
+        "CeaseTime": times,
+        "ConnCount": numbers,
+        "Description": st.sampled_from(["scan", "login"]),
+        "Ref": st.lists(st.just("cve:CVE-2026-0001"), max_size=2),
+        "Source": st.lists(sections, max_size=3),
+        "Target": st.lists(sections, max_size=3),
+        "Node": st.lists(
+            st.fixed_dictionaries({"Name": st.sampled_from(["org.a", "org.b"])}, optional={"SW": st.just(["Nemea"])}),
+            max_size=3,
+        ),
+        "Attach": st.lists(st.just({"Name": ["sample.exe"]}), max_size=1),
+        "_Mentat": st.fixed_dictionaries(
+            {}, optional={"ResolvedAbuses": st.lists(group_names, max_size=3), "EventSubclass": st.just(["ssh"])}
+        ),
+    },
+)
+
+
+def _places(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the paths to everything inside a message."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path for key, item in items for path in ((*here, key), *_places(item, (*here, key)))]
+
+
+def planted(message: Any, path: tuple[Any, ...], value: Any) -> Any:
+    """Return a copy of a message with a value at a path."""
+    if not path:
+        return value
+    copy = dict(message) if isinstance(message, dict) else list(message)
+    copy[path[0]] = planted(copy[path[0]], path[1:], value)
+    return copy
+
+
+@st.composite
+def messy_messages(draw: st.DrawFn) -> dict[str, Any]:
+    """Messages with anything that JSON allows at some of their places."""
+    message = draw(messages)
+    for _ in range(draw(st.integers(1, 3))):
+        if places := _places(message):
+            message = planted(message, draw(st.sampled_from(places)), draw(json_values))
+    return message

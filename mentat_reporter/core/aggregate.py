@@ -42,7 +42,7 @@ class Finding(NamedTuple):
     event: Event
     event_class: str
     class_name: str | None
-    origin: Address
+    origins: tuple[Address, ...]
     address: str
     fallbacks: Chain
     reference: str | None = None
@@ -98,21 +98,21 @@ def _take(detail: Detail, finding: Finding, direction: Direction) -> None:
     """Add an event: of its own direction only what belongs to the address, of the other one all."""
     message = finding.event.message
     _take_fields(message, detail.main_lists, detail.main_numbers, _MAIN_LISTS, _MAIN_NUMBERS)
-    source, target = detail.source_lists, detail.target_lists
-    for side, lists, numbers in (
-        ("source", source, detail.source_numbers),
-        ("target", target, detail.target_numbers),
-    ):
-        own = side == direction
-        found = own_sections(message, direction, finding.origin) if own else sections(message, SECTION[side])  # type: ignore[index]  # the two literals are directions
-        for section in found:
-            _take_section(section, lists, numbers)
-            if not own:
-                _add(lists, "ips", _written_addresses(section))
-        if own:
+    facts: Mapping[Direction, tuple[dict[str, dict[str, None]], dict[str, float]]] = {
+        "source": (detail.source_lists, detail.source_numbers),
+        "target": (detail.target_lists, detail.target_numbers),
+    }
+    for side, (lists, numbers) in facts.items():
+        if side == direction:
+            for section in own_sections(finding.event, direction, finding.origins):
+                _take_section(section, lists, numbers)
             _add(lists, "ips", (finding.address,))
+        else:
+            for section in sections(message, SECTION[side]):
+                _take_section(section, lists, numbers)
+                _add(lists, "ips", _written_addresses(section))
     if direction == "target":
-        _add(target, "relevant_ips", (finding.address,))
+        _add(detail.target_lists, "relevant_ips", (finding.address,))
     for attachment in sections(message, "Attach"):
         if "Name" in attachment:
             _add(detail.attach_lists, "Name", strings(attachment["Name"]))

@@ -5,8 +5,10 @@ garbage, sections strings. What cannot be used is left out and, where it decides
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
@@ -87,14 +89,14 @@ def parse_time(value: Any) -> datetime | None:
     if not isinstance(value, str):
         return None
     try:
-        time = datetime.fromisoformat(value)
-        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        found = _loose_time(value)
-        if found is None:
-            return None
-        time = found
-    return min(max(time, EARLIEST), LATEST)
+        time: datetime | None = datetime.fromisoformat(value)
+    except ValueError:
+        time = _loose_time(value)
+    if time is None:
+        return None
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=UTC)
+    return min(max(time, EARLIEST), LATEST).astimezone(UTC)
 
 
 def _loose_time(value: str) -> datetime | None:
@@ -108,9 +110,7 @@ def _loose_time(value: str) -> datetime | None:
         second, micro = 59, 999_999
     try:
         zone = timezone(-offset if match[8] == "-" else offset)
-        return datetime(year, month, day, hour, minute, second, micro, tzinfo=zone).astimezone(UTC)
-    except OverflowError:
-        return EARLIEST if year < EARLIEST.year else LATEST
+        return datetime(year, month, day, hour, minute, second, micro, tzinfo=zone)
     except ValueError:
         return EARLIEST if year == 0 else None
 
@@ -170,43 +170,57 @@ def addresses(
     return tuple(distinct), tuple(invalid)
 
 
-def own_sections(
-    message: Mapping[str, Any], direction: Direction, origin: Address
-) -> list[Mapping[str, Any]]:
-    """Return the sections of a direction that hold an address of the event.
+class _Places(NamedTuple):
+    """The sections of a direction, and which of them hold an address, by version, first and last."""
+
+    sections: list[Mapping[str, Any]]
+    held: dict[tuple[int, int, int], list[int]]
+    spans: list[tuple[int, int, int]]
+
+
+@lru_cache(maxsize=4)
+def _places(event: Event, direction: Direction) -> _Places:
+    """Look through an event's sections once: there may be thousands, each with an address to be told."""
+    found = sections(event.message, SECTION[direction])
+    held: dict[tuple[int, int, int], list[int]] = {}
+    for place, section in enumerate(found):
+        for span in {address[:3] for address, _ in _parsed(section) if address is not None}:
+            held.setdefault(span, []).append(place)
+    return _Places(found, held, sorted(held))
+
+
+def own_sections(event: Event, direction: Direction, origins: tuple[Address, ...]) -> list[Mapping[str, Any]]:
+    """Return the sections of a direction that hold one of these addresses of the event.
 
     An address that was joined from many stands in none; then those with its parts are returned.
     """
-    found = sections(message, SECTION[direction])
-    if len(found) == 1:
-        return found
-    return _holding(found, lambda address: address[:3] == origin[:3]) or _holding(
-        found,
-        lambda address: (
-            address.version == origin.version
-            and origin.first <= address.first
-            and address.last <= origin.last
-        ),
-    )
+    written = event.message.get(SECTION[direction])
+    if not isinstance(written, list) or len(written) == 1:
+        return sections(event.message, SECTION[direction])
+    known = _places(event, direction)
+    places = {place for origin in origins for place in _places_of(known, origin)}
+    return [known.sections[place] for place in sorted(places)]
 
 
-def _holding(found: list[Mapping[str, Any]], wanted: Callable[[Address], bool]) -> list[Mapping[str, Any]]:
-    return [
-        section
-        for section in found
-        if any(address is not None and wanted(address) for address, _ in _parsed(section))
-    ]
+def _places_of(known: _Places, origin: Address) -> Iterable[int]:
+    places = known.held.get(origin[:3])
+    if places is not None:
+        return places
+    version, first, last = origin[:3]
+    begin, end = bisect_left(known.spans, (version, first)), bisect_left(known.spans, (version, last + 1))
+    parts = (span for span in known.spans[begin:end] if span[2] <= last)
+    return (place for span in parts for place in known.held[span])
 
 
-def view(message: Mapping[str, Any], direction: Direction, origin: Address, text: str) -> dict[str, Any]:
+def view(event: Event, direction: Direction, origins: tuple[Address, ...], text: str) -> dict[str, Any]:
     """Return the message as a rule sees it: with one address alone, in all sections that hold it."""
-    key, other = ("IP4", "IP6") if origin.version == 4 else ("IP6", "IP4")  # noqa: PLR2004
+    key, other = ("IP4", "IP6") if origins[0].version == 4 else ("IP6", "IP4")  # noqa: PLR2004
     reduced = []
-    for section in own_sections(message, direction, origin):
+    for section in own_sections(event, direction, origins):
         alone = {name: value for name, value in section.items() if name not in (key, other)}
         alone[key] = [text]
         reduced.append(alone)
-    return {**message, SECTION[direction]: reduced}
+    return {**event.message, SECTION[direction]: reduced}
 
 
 def capped(text: str) -> str:

@@ -5,7 +5,7 @@ applied there; the failure is kept with the rule's name and group.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Final, NamedTuple
@@ -98,7 +98,7 @@ def sift(sighting: Sighting, book: RuleBook) -> Sifted:
     fallback_rules = [(name, book.of(sighting.direction, (name,))) for name in sighting.fallbacks]
     if not rules and not any(found for _, found in fallback_rules):
         return Sifted(sighting, None, ())
-    seen = view(sighting.event.message, sighting.direction, sighting.origin, sighting.address)
+    seen = view(sighting.event, sighting.direction, sighting.origins, sighting.address)
     match = book.first_match(rules, seen)
     if match is not None:
         return Sifted(None, match, ())
@@ -108,14 +108,20 @@ def sift(sighting: Sighting, book: RuleBook) -> Sifted:
     return Sifted(sighting._replace(fallbacks=kept), None, hits)
 
 
-def own(event: Event, direction: Direction, ownership: Ownership) -> Iterator[Sighting]:
-    """Yield the event's sightings, each address once; what nobody owns has an empty chain."""
-    seen: set[str] = set()
+def own(event: Event, direction: Direction, ownership: Ownership) -> list[Sighting]:
+    """Return the event's sightings, each address once; what nobody owns has an empty chain.
+
+    Two entries of the event may have a part in common: it is one sighting, with the sections of both.
+    """
+    found: dict[str, Sighting] = {}
     for origin in event.side(direction).addresses:
-        for share in ownership.shares(origin):
-            if share.text not in seen:
-                seen.add(share.text)
-                yield Sighting(event, direction, origin, share.text, share.chain, share.fallbacks)
+        for text, chain, fallbacks in ownership.shares(origin):
+            known = found.get(text)
+            if known is None:
+                found[text] = Sighting(event, direction, (origin,), text, chain, fallbacks)
+            else:
+                found[text] = known._replace(origins=(*known.origins, origin))
+    return list(found.values())
 
 
 def is_credible(event: Event, credibilities: Mapping[str, float]) -> bool:

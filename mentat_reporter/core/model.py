@@ -84,8 +84,8 @@ class Sighting(NamedTuple):
 
     event: Event
     direction: Direction
-    origin: Address
-    """The address as the event has it; `address` may be a part of it."""
+    origins: tuple[Address, ...]
+    """The address as the event has it; `address` may be a part of it, or of several."""
     address: str
     chain: Chain
     fallbacks: Chain

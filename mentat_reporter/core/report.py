@@ -99,13 +99,13 @@ def gather(new: Iterable[Sighting], recurring: Iterable[tuple[Sighting, Problem,
     def part(chain: Chain, shadow: bool) -> Told:
         return told.setdefault((chain, shadow), Told(chain, shadow, [], []))
 
-    for event, direction, origin, address, chain, fallbacks in new:
+    for event, direction, origins, address, chain, fallbacks in new:
         side = event.side(direction)
-        finding = Finding(event, side.event_class, side.class_name, origin, address, fallbacks)
+        finding = Finding(event, side.event_class, side.class_name, origins, address, fallbacks)
         part(chain, side.shadow).new.append(finding)
-    for (event, direction, origin, _, chain, fallbacks), problem, reference in recurring:
+    for (event, direction, origins, _, chain, fallbacks), problem, reference in recurring:
         name = event.side(direction).class_name
-        finding = Finding(event, problem.event_class, name, origin, problem.address, fallbacks, reference)
+        finding = Finding(event, problem.event_class, name, origins, problem.address, fallbacks, reference)
         part(chain, problem.shadow).recurring.append(finding)
     return [told[key] for key in sorted(told)]
 

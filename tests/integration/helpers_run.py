@@ -35,7 +35,14 @@ ALICE: Final = "abuse@alice.example"
 BOB: Final = "abuse@bob.example"
 CAROL: Final = "abuse@carol.example"
 ADMIN: Final = "admin@reporter.example"
-STATE_TABLES: Final = ("run_window", "unit_done", "considered", "threshold", "thresholded_event", "unit_retry")
+STATE_TABLES: Final = (
+    "run_window",
+    "unit_done",
+    "considered",
+    "threshold",
+    "thresholded_event",
+    "unit_retry",
+)
 """What an ad hoc run leaves alone, hit counts apart (SEMANTICS section 1)."""
 
 Row = dict[str, Any]
@@ -217,8 +224,9 @@ class Reporter:
     def reports(self, since: int = 0) -> list[Row]:
         """Return the reports stored after the one with the id `since`, each with its `chain`."""
         return self.dicts(
-            "select r.*, array(select g.name::text from asoc_groups_reports a join groups g on g.id = a.group_id"
-            " where a.report_id = r.id order by 1) as chain from reports_events r where r.id > %s order by id",
+            "select r.*, array(select g.name::text from asoc_groups_reports a join groups g"
+            " on g.id = a.group_id where a.report_id = r.id order by 1) as chain"
+            " from reports_events r where r.id > %s order by id",
             since,
         )
 

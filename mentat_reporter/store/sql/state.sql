@@ -78,7 +78,7 @@ where c.severity = %(severity)s and c.storagetime < %(before)s
   and not exists (
       select from mentat_reporter.unit_retry r
       where r.severity = c.severity and r.group_name = c.group_name and r.direction = c.direction
-        and r.fetch_lo <= c.storagetime)
+        and c.storagetime >= r.fetch_lo and c.storagetime < r.hi)
 
 -- name: thresholds
 -- The thresholds of the problems that a unit saw.
