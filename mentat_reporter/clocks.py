@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mentat_reporter.core.model import OwnTiming, Severity, Window
 from mentat_reporter.core.window import DEFAULT_TIMING, Span, due_spans, floor_to
@@ -13,7 +13,9 @@ from mentat_reporter.store import events, groups, state
 from mentat_reporter.store.connection import transaction
 from mentat_reporter.store.state import ClockState, OpenWindow
 
-COMMON = ""
+HELD_BACK: Final = timedelta(hours=24)
+"""How far a long transaction may hold back where windows fetch from before it is worth a warning."""
+COMMON: Final = ""
 """The clock of all groups without one of their own."""
 
 
@@ -158,6 +160,11 @@ class Clocks:
         snapshot = events.Snapshot(None, None) if self._on_replica else events.snapshot(session.events)
         with transaction(session.main):
             opened = state.open_window(session.main, window, known, snapshot, margin)
+        if window.lo - opened.window.fetch_lo > HELD_BACK:
+            session.logger.warning(
+                "%s: events are read again from %s on: a transaction has been open in the events database "
+                "since then, see pg_stat_activity", severity, opened.window.fetch_lo.isoformat(),
+            )  # fmt: skip
         first_lo = known.first_lo if known else window.lo
         self.known[queue.clock, severity] = ClockState(first_lo, window.hi, opened.id)
         return opened

@@ -1,23 +1,64 @@
 """From reports to finished mails. Rendering touches no database."""
 
-from collections.abc import Iterable
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
 
 from mentat_reporter.core.model import Report
 from mentat_reporter.errors import TemplateError
 from mentat_reporter.render.message import Mail, build
+from mentat_reporter.render.templates import Rendered
 from mentat_reporter.session import Session
+
+PATIENCE: Final = 30.0
+"""Seconds that a template may take for a report (RELIABILITY section 2)."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TemplateError in a block that takes longer. Only the main thread can be interrupted so."""
+
+    def expire(_number: int, _frame: FrameType | None) -> None:
+        raise TemplateError(f"takes longer than {seconds:.0f} s")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _rendered(session: Session, report: Report) -> Rendered:
+    """Render with the report's own template; if that fails, with the shipped default, and say so.
+
+    A template that fails is not asked again in this run: it may take its full time each time.
+    """
+    templates = session.today.templates
+    key = (report.template, report.type, report.locale)
+    if key not in session.failed_templates:
+        try:
+            with time_limit(PATIENCE):
+                return templates.render(
+                    report, template=report.template, locale=report.locale, timezone=report.timezone
+                )
+        except TemplateError as error:
+            session.failed_templates.add(key)
+            session.quarantine("template", f"{report.template}/{report.type}", str(error))
+            session.fail(f"template {report.template}: {error}; the shipped default is used")
+    with time_limit(PATIENCE):
+        return templates.render_shipped(report, locale=report.locale, timezone=report.timezone)
 
 
 def _render(session: Session, report: Report, reply_to_id: str | None) -> Mail:
-    templates = session.today.templates
-    look = {"template": report.template, "locale": report.locale, "timezone": report.timezone}
-    try:
-        rendered = templates.render(report, **look)
-    except TemplateError as error:
-        session.quarantine("template", f"{report.template}/{report.type}", str(error))
-        session.fail(f"template {report.template}: {error}; the shipped default is used")
-        rendered = templates.render_shipped(report, locale=report.locale, timezone=report.timezone)
-    return build(report, rendered, session.today.frame, reply_to_id=reply_to_id)
+    return build(report, _rendered(session, report), session.today.frame, reply_to_id=reply_to_id)
 
 
 def mails_of(session: Session, built: Iterable[Report]) -> dict[str, Mail]:

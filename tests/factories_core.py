@@ -19,7 +19,7 @@ CHAIN = ("abuse@a.example",)
 
 
 def stored(event_id: str = "event", **columns: Any) -> StoredEvent:
-    """A row of `events` of the source direction; `columns` replaces what it says."""
+    """Return a row of `events` of the source direction; `columns` replaces what it says."""
     row = StoredEvent(event_id, START, "scan", None, "low", None, shadow=False, shadow_target=False)
     return row._replace(**columns)
 
@@ -33,14 +33,16 @@ def event(
     shadow: bool = False,
     **message: Any,
 ) -> Event:
-    """An event of the source direction; `message` replaces keys of a small valid one."""
+    """Return an event of the source direction; `message` replaces keys of a small valid one."""
     whole = {"Category": ["Recon.Scanning"], "DetectTime": "2026-03-01T12:00:00Z", **message}
-    stored = StoredEvent(event_id, storage_time, event_class, None, severity, None, shadow, False)
-    return read_event(stored, whole, severity)
+    row = stored(
+        event_id, storage_time=storage_time, eventclass=event_class, eventseverity=severity, shadow=shadow
+    )
+    return read_event(row, whole, severity)
 
 
 def attack(event_id: str = "event", *, shadow: bool = False, **message: Any) -> Event:
-    """An event of the target direction."""
+    """Return an event of the target direction."""
     row = stored(
         event_id, eventseverity=None, targetclass="attack", targetseverity="low", shadow_target=shadow
     )
@@ -57,7 +59,9 @@ def sighting(
     return Sighting(seen, direction, (parse_address(address),), address, chain, fallbacks)
 
 
-def finding(seen: Event, address: str = "192.0.2.1", direction: Direction = "source", **changes: Any) -> Finding:
+def finding(
+    seen: Event, address: str = "192.0.2.1", direction: Direction = "source", **changes: Any
+) -> Finding:
     side = seen.side(direction)
     made = Finding(seen, side.event_class, side.class_name, (parse_address(address),), address, ())
     return made._replace(**changes)
@@ -71,7 +75,7 @@ def rule(
     direction: Direction = "source",
     number: int = 1,
 ) -> FilterRule:
-    """A rule that matches a message that holds `matches` anywhere; True: every one; None: it fails."""
+    """Return a rule that matches where a message holds `matches`; True: everywhere; None: it fails."""
 
     def decide(message: Mapping[str, Any]) -> bool:
         if matches is None:
@@ -82,7 +86,7 @@ def rule(
 
 
 def window(length: timedelta = timedelta(days=1), *, severity: Severity = "low", clock: str = "") -> Window:
-    """A window of the clock that ends at START."""
+    """Return a window of the clock that ends at START."""
     return Window(clock, severity, START - length, START, START - length, timedelta(days=1))
 
 

@@ -51,10 +51,12 @@ sections: st.SearchStrategy[Any] = st.fixed_dictionaries(
     {},
     optional={
         "IP4": st.lists(
-            st.integers(0, CORNER_SIZE - 1).map(lambda number: str(IPv4Address(_CORNER[4] + number))), max_size=4
+            st.integers(0, CORNER_SIZE - 1).map(lambda number: str(IPv4Address(_CORNER[4] + number))),
+            max_size=4,
         ),
         "IP6": st.lists(
-            st.integers(0, CORNER_SIZE - 1).map(lambda number: str(IPv6Address(_CORNER[6] + number))), max_size=2
+            st.integers(0, CORNER_SIZE - 1).map(lambda number: str(IPv6Address(_CORNER[6] + number))),
+            max_size=2,
         ),
         "Port": st.lists(st.integers(0, 65535), max_size=3),
         "Proto": st.lists(st.sampled_from(["tcp", "ssh"]), max_size=2),
@@ -74,12 +76,23 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 # Messages as senders mean them, and as they come.
 
 times = st.sampled_from(
-    ["2026-03-01T12:00:00Z", "2026-03-01 13:00:00", "2026-03-01T23:59:60+01:00", "2026-03-1T9:05", "soon", "0000-01-01"]
+    [
+        "2026-03-01T12:00:00Z",
+        "2026-03-01 13:00:00",
+        "2026-03-01T23:59:60+01:00",
+        "2026-03-1T9:05",
+        "soon",
+        "0000-01-01",
+    ]
 )
 numbers = st.integers(0, 10**6)
 
 messages: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
-    {"Category": st.lists(st.sampled_from(["Recon.Scanning", "Attempt.Login"]), min_size=1, max_size=2, unique=True)},
+    {
+        "Category": st.lists(
+            st.sampled_from(["Recon.Scanning", "Attempt.Login"]), min_size=1, max_size=2, unique=True
+        )
+    },
     optional={
         "DetectTime": times,
         "EventTime": times,
@@ -90,12 +103,15 @@ messages: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "Source": st.lists(sections, max_size=3),
         "Target": st.lists(sections, max_size=3),
         "Node": st.lists(
-            st.fixed_dictionaries({"Name": st.sampled_from(["org.a", "org.b"])}, optional={"SW": st.just(["Nemea"])}),
+            st.fixed_dictionaries(
+                {"Name": st.sampled_from(["org.a", "org.b"])}, optional={"SW": st.just(["Nemea"])}
+            ),
             max_size=3,
         ),
         "Attach": st.lists(st.just({"Name": ["sample.exe"]}), max_size=1),
         "_Mentat": st.fixed_dictionaries(
-            {}, optional={"ResolvedAbuses": st.lists(group_names, max_size=3), "EventSubclass": st.just(["ssh"])}
+            {},
+            optional={"ResolvedAbuses": st.lists(group_names, max_size=3), "EventSubclass": st.just(["ssh"])},
         ),
     },
 )

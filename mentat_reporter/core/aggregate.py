@@ -5,9 +5,9 @@ The groups of fields and their names are those of Mentat 2.15's `structured_data
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from math import isfinite
+from math import inf
 from typing import Any, Final, NamedTuple
 
 from mentat_reporter.core.idea import SECTION, categories, mentat_fields, own_sections, sections, strings
@@ -57,7 +57,7 @@ def _add(lists: dict[str, dict[str, None]], key: str, values: Iterable[str]) -> 
 
 def _number(value: Any) -> float:
     """Return what can be added up; anything else counts as nothing."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -inf < value < inf:
         return 0
     return max(-EXACT, min(value, EXACT))
 
@@ -94,9 +94,11 @@ def _written_addresses(section: Mapping[str, Any]) -> list[str]:
     return [text for key in ("IP4", "IP6") if key in section for text in strings(section[key])]
 
 
-def _take(detail: Detail, finding: Finding, direction: Direction) -> None:
-    """Add an event: of its own direction only what belongs to the address, of the other one all."""
-    message = finding.event.message
+def _take(detail: Detail, of_event: Sequence[Finding], direction: Direction) -> None:
+    """Add an event: of its own direction only what belongs to its addresses here, of the other one all."""
+    event = of_event[0].event
+    message = event.message
+    addresses = [finding.address for finding in of_event]
     _take_fields(message, detail.main_lists, detail.main_numbers, _MAIN_LISTS, _MAIN_NUMBERS)
     facts: Mapping[Direction, tuple[dict[str, dict[str, None]], dict[str, float]]] = {
         "source": (detail.source_lists, detail.source_numbers),
@@ -104,15 +106,16 @@ def _take(detail: Detail, finding: Finding, direction: Direction) -> None:
     }
     for side, (lists, numbers) in facts.items():
         if side == direction:
-            for section in own_sections(finding.event, direction, finding.origins):
+            origins = tuple(origin for finding in of_event for origin in finding.origins)
+            for section in own_sections(event, direction, origins):
                 _take_section(section, lists, numbers)
-            _add(lists, "ips", (finding.address,))
+            _add(lists, "ips", addresses)
         else:
             for section in sections(message, SECTION[side]):
                 _take_section(section, lists, numbers)
                 _add(lists, "ips", _written_addresses(section))
     if direction == "target":
-        _add(detail.target_lists, "relevant_ips", (finding.address,))
+        _add(detail.target_lists, "relevant_ips", addresses)
     for attachment in sections(message, "Attach"):
         if "Name" in attachment:
             _add(detail.attach_lists, "Name", strings(attachment["Name"]))
@@ -126,6 +129,16 @@ def _entry(finding: Finding, address: str) -> Entry:
     )  # fmt: skip
 
 
+def _together(findings: Iterable[Finding], *, by_address: bool) -> Iterable[Sequence[Finding]]:
+    """Return findings event by event: a line of a whole class has those of all its addresses at once."""
+    if by_address:
+        return ((finding,) for finding in findings)
+    grouped: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        grouped.setdefault((finding.event_class, finding.event.id), []).append(finding)
+    return grouped.values()
+
+
 def entries(findings: Iterable[Finding], direction: Direction, *, by_address: bool = True) -> list[Entry]:
     """Return a line per class and address (or per class alone), ordered by class and address.
 
@@ -133,25 +146,27 @@ def entries(findings: Iterable[Finding], direction: Direction, *, by_address: bo
     """
     lines: dict[tuple[str, str], Entry] = {}
     counted: dict[tuple[str, str], set[str]] = {}
-    for finding in findings:
+    for of_event in _together(findings, by_address=by_address):
+        finding = of_event[0]
         key = (finding.event_class, finding.address if by_address else "")
         line = lines.get(key)
         if line is None:
             line = lines[key] = _entry(finding, key[1])
             counted[key] = set()
         event = finding.event
-        if event.id not in counted[key]:
-            counted[key].add(event.id)
-            line.count += 1
-            line.first_time = min(line.first_time, event.first_time)
-            line.last_time = max(line.last_time, event.last_time)
-            hour = event.first_time.replace(minute=0, second=0, microsecond=0)
-            line.hours[hour] = line.hours.get(hour, 0) + 1
+        if event.id in counted[key]:
+            continue
+        counted[key].add(event.id)
+        line.count += 1
+        line.first_time = min(line.first_time, event.first_time)
+        line.last_time = max(line.last_time, event.last_time)
+        hour = event.first_time.replace(minute=0, second=0, microsecond=0)
+        line.hours[hour] = line.hours.get(hour, 0) + 1
         for detector in event.detectors or (UNKNOWN,):
             detail = line.details.get(detector)
             if detail is None:
                 detail = line.details[detector] = Detail({}, {}, {}, {}, {}, {}, {})
-            _take(detail, finding, direction)
+            _take(detail, of_event, direction)
     return [lines[key] for key in sorted(lines)]
 
 
@@ -201,40 +216,33 @@ def structured(lines: Iterable[Entry]) -> dict[str, Any]:
     return data
 
 
-def _distinct(message: Mapping[str, Any], section: str, *keys: str) -> list[str]:
-    values = (
-        text
-        for part in sections(message, section)
-        for key in keys
-        if key in part
-        for text in strings(part[key])
-    )
-    return list(dict.fromkeys(values)) or [UNKNOWN]
+def _distinct(*values: Any) -> list[str]:
+    """Return the texts of some lists, each once; where they say nothing, that it is unknown."""
+    return list(dict.fromkeys(text for value in values for text in strings(value))) or [UNKNOWN]
 
 
-def _abuses(message: Mapping[str, Any]) -> list[str]:
-    return strings(mentat_fields(message).get("ResolvedAbuses", [])) or [UNKNOWN]
+def _said(message: Mapping[str, Any], section: str, *keys: str) -> list[str]:
+    return _distinct(*(part[key] for part in sections(message, section) for key in keys if key in part))
 
 
 def _facets(event: Event, event_class: str) -> dict[str, list[str]]:
     message = event.message
-    kinds = categories(message) or [UNKNOWN]
     fields = mentat_fields(message)
     return {
-        "abuses": _abuses(message),
-        "analyzers": _distinct(message, "Node", "SW"),
-        "asns": strings(fields.get("SourceResolvedASN", [])) or [UNKNOWN],
-        "categories": list(dict.fromkeys(kinds)),
-        "category_sets": ["/".join(kinds)],
+        "abuses": _distinct(fields.get("ResolvedAbuses")),
+        "analyzers": _said(message, "Node", "SW"),
+        "asns": _distinct(fields.get("SourceResolvedASN")),
+        "categories": _distinct(message.get("Category")),
+        "category_sets": ["/".join(categories(message) or [UNKNOWN])],
         "classes": [event_class],
-        "countries": strings(fields.get("SourceResolvedCountry", [])) or [UNKNOWN],
+        "countries": _distinct(fields.get("SourceResolvedCountry")),
         "detectors": list(event.detectors) or [UNKNOWN],
-        "inspectionerrors": strings(fields.get("InspectionErrors", [])) or [UNKNOWN],
-        "source_hostnames": _distinct(message, "Source", "Hostname"),
-        "sources": _distinct(message, "Source", "IP4", "IP6"),
-        "target_hostnames": _distinct(message, "Target", "Hostname"),
-        "targets": _distinct(message, "Target", "IP4", "IP6"),
-        "tlps": strings(message.get("TLP", [])) or [UNKNOWN],
+        "inspectionerrors": _distinct(fields.get("InspectionErrors")),
+        "source_hostnames": _said(message, "Source", "Hostname"),
+        "sources": _said(message, "Source", "IP4", "IP6"),
+        "target_hostnames": _said(message, "Target", "Hostname"),
+        "targets": _said(message, "Target", "IP4", "IP6"),
+        "tlps": _distinct(message.get("TLP")),
     }
 
 

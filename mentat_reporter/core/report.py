@@ -72,9 +72,13 @@ class Told(NamedTuple):
 
     @property
     def fallbacks(self) -> Chain:
-        """The fallback groups of all that is told, each once, in the order of the addresses."""
-        findings = sorted((*self.new, *self.recurring), key=lambda finding: parse_address(finding.address))
-        return tuple(dict.fromkeys(name for finding in findings for name in finding.fallbacks))
+        """The fallback groups of all that is told, each once, in the order of the addresses.
+
+        Rules may have removed some of an address's fallbacks for some of its events: the most first.
+        """
+        seen = {(finding.address, finding.fallbacks) for finding in (*self.new, *self.recurring)}
+        ordered = sorted(seen, key=lambda one: (parse_address(one[0]), -len(one[1]), one[1]))
+        return tuple(dict.fromkeys(name for _, fallbacks in ordered for name in fallbacks))
 
 
 def make_label(desk: Desk, report_type: ReportType, severity: Severity, *identity: str) -> str:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from mentat_reporter.core.model import Direction, Group, Severity, Timing
 
 DAY: Final = timedelta(days=1)
+_JIFFY: Final = timedelta(microseconds=1)
 
 DEFAULT_TIMING: Final[Mapping[Severity, Timing]] = MappingProxyType(
     {
@@ -65,7 +66,14 @@ def due_spans(last_hi: datetime | None, hi: datetime, period: timedelta) -> list
 
 
 def next_run(moment: datetime, last_hi: datetime | None, period: timedelta, interval: timedelta) -> datetime:
-    """Return the `hi` of the first regular run that covers an event stored at `moment`."""
-    after = floor_to(moment, interval) + interval
-    due = floor_to(last_hi + period - timedelta(microseconds=1), interval) + interval if last_hi else after
-    return max(after, due)
+    """Return the `hi` of the first regular run that covers an event stored at `moment`.
+
+    Cron calls every interval: a window ends at the first call that finds its period elapsed.
+    """
+    if last_hi is None:
+        return floor_to(moment, interval) + interval
+    due = floor_to(last_hi + period - _JIFFY, interval) + interval
+    if moment < due:
+        return due
+    step = -(-period // interval) * interval
+    return due + ((moment - due) // step + 1) * step

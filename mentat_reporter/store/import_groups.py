@@ -181,7 +181,8 @@ class _Import:
                     row = {**NEW["networks"], **network, "network": part, "group_id": self._ids[name]}
                     wanted[_network_key(row)] = row
         existing = [row for row in self._rows("read_networks") if row["group_id"] in owners]
-        return self._write("networks", wanted, existing, _network_key, ignored=("network",), exact=True)
+        exact = "groups" in self._replaced
+        return self._write("networks", wanted, existing, _network_key, ignored=("network",), exact=exact)
 
     def _write_filters(self) -> Tally:
         existing = self._rows("read_filters")
@@ -192,7 +193,7 @@ class _Import:
         }
         owners = {self._ids[name] for name, group in self._groups.items() if "filters" in group}
         own = [row for row in existing if row["group_id"] in owners]
-        tally = self._write("filters", wanted, own, _filter_key, exact=True)
+        tally = self._write("filters", wanted, own, _filter_key, exact="groups" in self._replaced)
         common = {
             (None, name): {"group_id": None, **entry}
             for name, entry in _merged(self._documents, "filters").items()

@@ -35,15 +35,6 @@ ALICE: Final = "abuse@alice.example"
 BOB: Final = "abuse@bob.example"
 CAROL: Final = "abuse@carol.example"
 ADMIN: Final = "admin@reporter.example"
-STATE_TABLES: Final = (
-    "run_window",
-    "unit_done",
-    "considered",
-    "threshold",
-    "thresholded_event",
-    "unit_retry",
-)
-"""What an ad hoc run leaves alone, hit counts apart (SEMANTICS section 1)."""
 
 Row = dict[str, Any]
 

@@ -121,12 +121,30 @@ def test_a_key_that_is_left_out_leaves_things_alone(connection: Connection) -> N
     assert ask(connection, "select count(*) from networks") == [3]
 
 
-def test_given_lists_replace_a_groups_own_and_hits_survive(connection: Connection) -> None:
+def test_an_import_adds_and_changes_and_deletes_nothing(connection: Connection) -> None:
+    store(connection, FULL)
+    more = [{"network": "203.0.113.0/24"}]
+    own = [{"name": "quiet", "filter": "Category == 'Other'"}]
+
+    done = store(connection, {"groups": [{"name": "abuse@example.org", "networks": more, "filters": own}]})
+
+    assert done.networks == Tally(created=1)
+    assert done.filters == Tally(changed=1)
+    assert ask(connection, "select count(*) from networks") == [4]
+    assert ask(connection, "select count(*) from filters") == [3]
+
+
+def test_with_replace_given_lists_are_all_that_a_group_has_and_hits_survive(connection: Connection) -> None:
     store(connection, FULL)
     ask(connection, "update filters set hits = 7")
     own = [{"name": "quiet", "filter": "Category == 'Other'"}]
+    child = {"name": "abuse@part.example.org"}
 
-    done = store(connection, {"groups": [{"name": "abuse@example.org", "networks": [], "filters": own}]})
+    done = store(
+        connection,
+        {"groups": [{"name": "abuse@example.org", "networks": [], "filters": own}, child]},
+        replace=True,
+    )
 
     assert done.networks == Tally(deleted=3)
     assert done.filters == Tally(changed=1, deleted=1)

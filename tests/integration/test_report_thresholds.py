@@ -264,6 +264,7 @@ def test_a_relapse_is_told_after_an_outage_across_the_ttl(reporter: Reporter) ->
 def test_in_a_catch_up_window_the_storage_time_decides(reporter: Reporter) -> None:
     reporter.groups()
     tell_of(reporter, START)
+    reporter.run(START + 20 * HOUR)
     reporter.store(
         event("before the ttl", START + DAY - JIFFY, severity="high"),
         event("at the ttl", START + DAY, severity="high"),
@@ -271,11 +272,11 @@ def test_in_a_catch_up_window_the_storage_time_decides(reporter: Reporter) -> No
 
     reporter.run(START + DAY + HOUR)
 
-    new = [report for report in reporter.reports() if "at the ttl" in report["statistics"]["list_ids"]]
-    assert [report["evcount_thr"] for report in new] == [1]
-    relapsed = [report["statistics"]["list_ids"] for report in reporter.reports() if report["evcount_rlp"]]
-    assert relapsed[0] == ["before the ttl"]
-    assert all(found["thresholdtime"] in (START + DAY, START + DAY + HOUR) for found in thresholds(reporter))
+    [_, report] = reporter.reports()
+    lines = report["structured_data"]
+    assert [lines[part]["scan"]["192.0.2.1"]["event_count"] for part in ("regular", "relapsed")] == [1, 1]
+    assert (report["evcount_thr"], report["evcount_thr_blk"], report["evcount_rlp"]) == (1, 1, 1)
+    assert thresholds(reporter)[0]["thresholdtime"] == START + DAY + HOUR
 
 
 def test_the_held_events_of_a_catch_up_window_keep_their_storage_time(reporter: Reporter) -> None:

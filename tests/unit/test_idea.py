@@ -36,11 +36,17 @@ from mentat_reporter.errors import MessageError
 
 SECOND = timedelta(seconds=1)
 CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
-characters = st.text(st.characters(codec=None, categories=["L", "N", "P", "Z", "C"]) | st.sampled_from("\0\n\x85\u2028\ud800"))
+characters = st.text(
+    st.characters(codec=None, categories=["L", "N", "P", "Z", "C"]) | st.sampled_from("\0\n\x85\u2028\ud800")
+)
 one_line_or_many = st.recursive(
     characters | st.integers(),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["Note", "Content", "Description", "No\0te"]) | characters, inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["Note", "Content", "Description", "No\0te"]) | characters, inner, max_size=3
+        )
+    ),
     max_leaves=8,
 )
 
@@ -67,7 +73,11 @@ def read(message: dict[str, Any], **columns: Any) -> Event:
 def test_a_text_is_cleaned_as_its_field_asks(written: str, one_line: str, many_lines: str) -> None:
     message = {"Description": written, "Note": written, "Attach": [{"Content": [written]}]}
 
-    assert clean(message) == {"Description": one_line, "Note": many_lines, "Attach": [{"Content": [many_lines]}]}
+    assert clean(message) == {
+        "Description": one_line,
+        "Note": many_lines,
+        "Attach": [{"Content": [many_lines]}],
+    }
 
 
 def test_the_names_of_fields_are_cleaned_too() -> None:
@@ -75,7 +85,7 @@ def test_the_names_of_fields_are_cleaned_too() -> None:
 
 
 def test_what_is_no_text_stays() -> None:
-    message = {"a": [None, True, 1, 1.5, {}], "b": []}
+    message: dict[str, Any] = {"a": [None, True, 1, 1.5, {}], "b": []}
 
     assert clean(message) == message
 
@@ -123,7 +133,9 @@ def test_a_text_of_json_that_needs_no_cleaning_is_clean(value: Any, ascii_only: 
     assert needs_cleaning(text) or clean(value) == value
 
 
-@pytest.mark.parametrize("escaped", [r"\n", r"\t", r"\u0000", r"\u001f", r"\u0085", r"\u2028", r"\ud800", r"\uDFFF"])
+@pytest.mark.parametrize(
+    "escaped", [r"\n", r"\t", r"\u0000", r"\u001f", r"\u0085", r"\u2028", r"\ud800", r"\uDFFF"]
+)
 def test_every_escape_of_a_character_that_is_not_wanted_is_seen(escaped: str) -> None:
     assert needs_cleaning(f'{{"Description": "a{escaped}b"}}')
 
@@ -189,9 +201,10 @@ def test_a_time_before_1970_or_after_2100_is_put_on_that_edge(written: str, edge
 @pytest.mark.parametrize(
     "written",
     [
-        None, True, 0, 1772366400, ["2026-03-01T12:00:00Z"], {}, "", " ", "soon", "2026", "12:00", "2026-02-30",
-        "2026-13-01", "2026-03-01T25:00:00", "2026-03-1T25:00", "2026-03-01T12:00:61", "2026-03-1T12:00+25:00",
-        "1772366400", "٢٠٢٦-03-01", "2026-03-01T12:00:00Z; drop", "10000-01-01", "-2026-03-01", "9" * 9999,
+        None, True, 0, 1772366400, ["2026-03-01T12:00:00Z"], {}, "", " ", "soon", "2026", "12:00",
+        "2026-02-30", "2026-13-01", "2026-03-01T25:00:00", "2026-03-1T25:00", "2026-03-01T12:00:61",
+        "2026-03-1T12:00+25:00", "1772366400", "٢٠٢٦-03-01", "2026-03-01T12:00:00Z; drop", "10000-01-01",
+        "-2026-03-01", "9" * 9999,
     ],
 )  # fmt: skip
 def test_what_is_no_time_is_none(written: Any) -> None:
@@ -199,7 +212,8 @@ def test_what_is_no_time_is_none(written: Any) -> None:
 
 
 time_like = st.from_regex(
-    r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}[T ][0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?",
+    r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}[T ][0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
+    r"(Z|[+-][0-9]{2}:?[0-9]{2})?",
     fullmatch=True,
 )
 
@@ -276,7 +290,9 @@ def test_an_address_is_canonical_and_stands_once_however_many_sections_name_it()
 
 
 def test_what_is_no_address_is_named_once_and_the_others_are_taken() -> None:
-    message = {"Source": [{"IP4": ["192.0.2.1", "nowhere", 7, None, ["192.0.2.2"], "nowhere"]}, {"IP6": "x" * 999}]}
+    message = {
+        "Source": [{"IP4": ["192.0.2.1", "nowhere", 7, None, ["192.0.2.2"], "nowhere"]}, {"IP6": "x" * 999}]
+    }
 
     found, invalid = addresses(message, "source")
 
@@ -309,7 +325,7 @@ def test_no_address_is_lost_and_none_is_invented(source: list[dict[str, Any]]) -
 
 
 def seen(message: dict[str, Any], direction: Direction, address: str) -> dict[str, Any]:
-    return view(read(message), direction, parse_address(address), address)
+    return view(read(message), direction, (parse_address(address),), address)
 
 
 def test_a_rule_sees_that_one_address_in_all_its_sections() -> None:
@@ -338,28 +354,41 @@ def test_the_key_of_the_other_family_is_missing_and_the_address_stands_under_its
     message = {"Source": [{"IP4": ["192.0.2.1"], "IP6": "2001:DB8::1"}]}
 
     assert seen(message, "source", "2001:db8::1")["Source"] == [{"IP6": ["2001:db8::1"]}]
-    assert seen({"Target": {"IP6": ["192.0.2.1"]}}, "target", "192.0.2.1")["Target"] == [{"IP4": ["192.0.2.1"]}]
+    assert seen({"Target": {"IP6": ["192.0.2.1"]}}, "target", "192.0.2.1")["Target"] == [
+        {"IP4": ["192.0.2.1"]}
+    ]
 
 
 def test_of_a_split_range_a_rule_sees_the_part() -> None:
     message = {"Source": [{"IP4": ["192.0.2.0/23"], "Port": [1]}, {"IP4": ["192.0.3.1"], "Port": [2]}]}
 
-    shown = view(read(message), "source", parse_address("192.0.2.0/23"), "192.0.2.0/24")
+    shown = view(read(message), "source", (parse_address("192.0.2.0/23"),), "192.0.2.0/24")
 
     assert shown["Source"] == [{"IP4": ["192.0.2.0/24"], "Port": [1]}]
 
 
-def test_the_sections_of_an_address_joined_from_many_are_those_of_its_parts() -> None:
-    message = {"Source": [{"IP4": ["192.0.2.0"]}, {"IP4": ["192.0.2.1"]}, {"IP4": ["192.0.2.9"]}, {"IP6": ["::1"]}]}
+def test_of_a_part_that_two_addresses_share_a_rule_sees_the_sections_of_both_in_order() -> None:
+    message = {"Source": [{"IP4": ["192.0.2.0/23"], "Port": [1]}, {"IP4": ["192.0.2.0/24"], "Port": [2]}]}
+    origins = tuple(parse_address(text) for text in ("192.0.2.0/24", "192.0.2.0/23"))
 
-    assert own_sections(read(message), "source", parse_address("192.0.2.0/31")) == message["Source"][:2]
+    shown = view(read(message), "source", origins, "192.0.2.0/24")
+
+    assert [section["Port"] for section in shown["Source"]] == [[1], [2]]
+
+
+def test_the_sections_of_an_address_joined_from_many_are_those_of_its_parts() -> None:
+    message = {
+        "Source": [{"IP4": ["192.0.2.0"]}, {"IP4": ["192.0.2.1"]}, {"IP4": ["192.0.2.9"]}, {"IP6": ["::1"]}]
+    }
+
+    assert own_sections(read(message), "source", (parse_address("192.0.2.0/31"),)) == message["Source"][:2]
 
 
 def test_overlapping_addresses_have_their_own_sections_each() -> None:
     message = {"Source": [{"IP4": ["192.0.2.0/24"]}, {"IP4": ["192.0.2.0/31"]}, {"IP4": ["192.0.2.0"]}]}
 
     assert [
-        own_sections(read(message), "source", parse_address(text))
+        own_sections(read(message), "source", (parse_address(text),))
         for text in ("192.0.2.0", "192.0.2.0/24", "192.0.2.0/31")
     ] == [message["Source"][2:], message["Source"][:1], message["Source"][1:2]]
 
@@ -368,20 +397,22 @@ def test_thousands_of_sections_are_looked_through_once() -> None:
     numbers = range(MAX_ADDRESSES)
     event = read({"Source": [{"IP4": [f"10.{n // 256}.{n % 256}.1"], "Port": [n]} for n in numbers]})
 
-    ports = [own_sections(event, "source", address)[0]["Port"] for address in event.source.addresses]
+    ports = [own_sections(event, "source", (address,))[0]["Port"] for address in event.source.addresses]
 
     assert ports == [[n] for n in numbers]
 
 
 @given(messages, st.sampled_from(["source", "target"]))
-def test_a_view_holds_one_address_and_leaves_the_message_alone(message: dict[str, Any], direction: Direction) -> None:
+def test_a_view_holds_one_address_and_leaves_the_message_alone(
+    message: dict[str, Any], direction: Direction
+) -> None:
     before = copy.deepcopy(message)
     key, other = ("Source", "Target") if direction == "source" else ("Target", "Source")
 
     event = read(message)
 
     for address in addresses(message, direction)[0]:
-        shown = view(event, direction, address, address.text)
+        shown = view(event, direction, (address,), address.text)
 
         assert texts(addresses(shown, direction)[0]) == [address.text]
         assert all("IP4" not in section or "IP6" not in section for section in shown[key])
@@ -457,7 +488,9 @@ def test_each_direction_has_its_own_class_and_subclasses() -> None:
 def test_subclasses_are_derived_only_for_messages_that_do_not_name_their_class(
     fields: dict[str, Any], name: str
 ) -> None:
-    event = read_event(stored(), {"_Mentat": fields}, "low", lambda class_name, _: ["derived"] * (class_name == "scan"))
+    event = read_event(
+        stored(), {"_Mentat": fields}, "low", lambda class_name, _: ["derived"] * (class_name == "scan")
+    )
 
     assert event.source.event_class == name
 
@@ -494,10 +527,18 @@ def test_an_event_has_the_sides_of_the_asked_severity() -> None:
 
     low, high = read_event(row, message, "low"), read_event(row, message, "high")
 
-    assert (low.source.severity, texts(low.source.addresses), low.source.shadow) == ("low", ["192.0.2.1"], False)
+    assert (low.source.severity, texts(low.source.addresses), low.source.shadow) == (
+        "low",
+        ["192.0.2.1"],
+        False,
+    )
     assert (low.target.severity, low.target.addresses, low.target.invalid) == ("high", (), ())
     assert (high.source.severity, high.source.addresses) == ("low", ())
-    assert (texts(high.target.addresses), high.target.invalid, high.target.shadow) == (["192.0.2.9"], ("'?'",), True)
+    assert (texts(high.target.addresses), high.target.invalid, high.target.shadow) == (
+        ["192.0.2.9"],
+        ("'?'",),
+        True,
+    )
     assert (high.side("source"), high.side("target")) == (high.source, high.target)
 
 
@@ -515,11 +556,19 @@ DETECT, EVENT, CEASE = "2026-03-01T03:00:00Z", "2026-03-01T01:00:00Z", "2026-03-
 @pytest.mark.parametrize(
     ("times", "first", "last"),
     [
-        ({"DetectTime": DETECT, "EventTime": EVENT, "CeaseTime": CEASE}, at(2026, 3, 1, 1), at(2026, 3, 1, 2)),
+        (
+            {"DetectTime": DETECT, "EventTime": EVENT, "CeaseTime": CEASE},
+            at(2026, 3, 1, 1),
+            at(2026, 3, 1, 2),
+        ),
         ({"DetectTime": DETECT, "EventTime": EVENT}, at(2026, 3, 1, 1), at(2026, 3, 1, 1)),
         ({"DetectTime": DETECT, "CeaseTime": CEASE}, at(2026, 3, 1, 3), at(2026, 3, 1, 2)),
         ({"DetectTime": DETECT}, at(2026, 3, 1, 3), at(2026, 3, 1, 3)),
-        ({"DetectTime": DETECT, "EventTime": [EVENT], "CeaseTime": "?"}, at(2026, 3, 1, 3), at(2026, 3, 1, 3)),
+        (
+            {"DetectTime": DETECT, "EventTime": [EVENT], "CeaseTime": "?"},
+            at(2026, 3, 1, 3),
+            at(2026, 3, 1, 3),
+        ),
         ({"DetectTime": ["garbage"]}, START, START),
         ({}, START, START),
     ],
@@ -533,7 +582,14 @@ def test_first_and_last_time_are_the_best_that_the_message_says(
 
 
 def test_detectors_are_the_distinct_names_of_all_nodes_in_order() -> None:
-    nodes = [{"Name": "org.b"}, {"Name": ["org.a", "org.b"]}, {"SW": ["Nemea"]}, {"Name": None}, {"Name": 7}, "org.c"]
+    nodes = [
+        {"Name": "org.b"},
+        {"Name": ["org.a", "org.b"]},
+        {"SW": ["Nemea"]},
+        {"Name": None},
+        {"Name": 7},
+        "org.c",
+    ]
 
     assert detectors({"Node": nodes}) == ("org.b", "org.a", "7")
     assert detectors({"Node": {"Name": "org.a"}}) == ("org.a",)
@@ -546,7 +602,10 @@ def test_what_is_no_object_is_no_message(message: Any) -> None:
         read_event(stored(), message, "low")
 
 
-@given(messy_messages() | st.dictionaries(st.sampled_from(["Source", "Node", "Category", "_Mentat"]), json_values))
+@given(
+    messy_messages()
+    | st.dictionaries(st.sampled_from(["Source", "Node", "Category", "_Mentat"]), json_values)
+)
 def test_any_object_is_read(message: dict[str, Any]) -> None:
     both = read(clean(message), targetseverity="low")
 

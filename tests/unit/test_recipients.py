@@ -14,7 +14,7 @@ ADMIN = ("admin@cert.example",)
 
 
 def group(name: str, *low: str, **changes: Any) -> Group:
-    """A group with addresses for severity low, in mode both."""
+    """Return a group with addresses for severity low, in mode both."""
     facts: dict[str, Any] = {"name": name, "mode": "both", "emails": {"low": low} if low else {}}
     return Group(**(facts | changes))
 
@@ -106,7 +106,9 @@ def test_the_first_list_that_is_not_empty_is_to() -> None:
 
 
 def test_an_address_stands_once_even_if_its_list_names_it_twice() -> None:
-    plan = planned(group("a", "a@a.example", "a@a.example"), group("b", "a@a.example", "b@b.example", "b@b.example"))
+    plan = planned(
+        group("a", "a@a.example", "a@a.example"), group("b", "a@a.example", "b@b.example", "b@b.example")
+    )
 
     assert to_and_cc(plan) == (("a@a.example",), ("b@b.example",))
 
@@ -135,7 +137,9 @@ def test_where_they_have_none_either_the_global_fallback_gets_it() -> None:
 
 
 def test_addresses_of_a_higher_severity_are_not_used_for_a_lower_one() -> None:
-    plan = planned(group("a", emails={"high": ("a@a.example",)}), severity="low", fallback=("cert@x.example",))
+    plan = planned(
+        group("a", emails={"high": ("a@a.example",)}), severity="low", fallback=("cert@x.example",)
+    )
 
     assert plan == MailPlan(("cert@x.example",), (), fallback="global")
 
@@ -177,7 +181,9 @@ def test_only_the_group_whose_settings_are_used_can_redirect() -> None:
 
 
 def test_a_redirected_report_is_not_overridden() -> None:
-    plan = planned(group("a", "a@a.example", redirect=True), admin=ADMIN, to=("me@x.example",), bcc=("log@x.example",))
+    plan = planned(
+        group("a", "a@a.example", redirect=True), admin=ADMIN, to=("me@x.example",), bcc=("log@x.example",)
+    )
 
     assert plan == MailPlan(("a@a.example",), (), redirected_to=ADMIN)
 
@@ -200,7 +206,9 @@ def test_the_command_line_overrides_to_cc_and_bcc() -> None:
 
     assert planned(*chain, to=("me@x.example",)) == MailPlan(("me@x.example",), ())
     assert planned(*chain, cc=("cc@x.example",)) == MailPlan(("a@a.example",), ("cc@x.example",))
-    assert planned(*chain, bcc=("log@x.example",)) == MailPlan(("a@a.example",), ("b@b.example",), ("log@x.example",))
+    assert planned(*chain, bcc=("log@x.example",)) == MailPlan(
+        ("a@a.example",), ("b@b.example",), ("log@x.example",)
+    )
 
 
 # Settings
@@ -241,7 +249,11 @@ def test_nobody_is_written_to_twice_and_nobody_unasked(
     chain: list[Group], fallbacks: list[Group], severity: Severity, report_type: ReportType
 ) -> None:
     plan = planned(
-        *chain, fallbacks=tuple(fallbacks), severity=severity, report_type=report_type, fallback=("cert@x.example",)
+        *chain,
+        fallbacks=tuple(fallbacks),
+        severity=severity,
+        report_type=report_type,
+        fallback=("cert@x.example",),
     )
 
     listening = [one for one in wanting(chain, report_type, MailRules()) if not one.mute]

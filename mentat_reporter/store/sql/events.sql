@@ -11,7 +11,7 @@ select e.id, e.storagetime at time zone 'utc', e.eventclass, e.targetclass,
 from events e
 left join events_json j on j.id = e.id
 where e.storagetime >= %(lo)s::timestamp and e.storagetime < %(hi)s::timestamp
-  and ('Test' = any(e.category)) = %(test)s::boolean
+  and coalesce('Test' = any(e.category), false) = %(test)s::boolean
   and (
       (e.eventseverity = %(severity)s::text and cardinality(e.resolvedabuses) > 0)
       or (e.targetseverity = %(severity)s::text and cardinality(e.targetabuses) > 0)
@@ -27,7 +27,7 @@ select e.id, e.storagetime at time zone 'utc', e.eventclass, e.targetclass,
 from events e
 left join events_json j on j.id = e.id
 where e.storagetime >= %(lo)s::timestamp and e.storagetime < %(hi)s::timestamp
-  and ('Test' = any(e.category)) = %(test)s::boolean
+  and coalesce('Test' = any(e.category), false) = %(test)s::boolean
   and (
       (e.eventseverity = %(severity)s::text and cardinality(e.resolvedabuses) > 0)
       or (e.targetseverity = %(severity)s::text and cardinality(e.targetabuses) > 0)
@@ -44,23 +44,24 @@ where e.id = any(%(ids)s::text[])
 
 -- name: newer
 -- How many events that a regular run will report are stored at or after `hi`, by severity, and when
--- the first and last of them were stored.
-select severity, count(*), min(storagetime) at time zone 'utc', max(storagetime) at time zone 'utc'
+-- the first and last of them were stored. A time that Python has no name for is cut down.
+select severity, count(*), least(min(storagetime), '9000-01-01'::timestamp) at time zone 'utc',
+       least(max(storagetime), '9000-01-01'::timestamp) at time zone 'utc'
 from (
     select eventseverity as severity, storagetime from events
     where storagetime >= %(hi)s::timestamp and cardinality(resolvedabuses) > 0
-      and not 'Test' = any(category)
+      and not coalesce('Test' = any(category), false)
     union all
     select targetseverity, storagetime from events
     where storagetime >= %(hi)s::timestamp and cardinality(targetabuses) > 0
-      and targetseverity is distinct from eventseverity and not 'Test' = any(category)
+      and targetseverity is distinct from eventseverity and not coalesce('Test' = any(category), false)
 ) as waiting
 where severity is not null
 group by severity
 
 -- name: newest
 -- When the newest event was stored; null if there is none.
-select max(storagetime) at time zone 'utc' from events where storagetime < 'infinity'::timestamp
+select max(storagetime) at time zone 'utc' from events where storagetime < '9000-01-01'::timestamp
 
 -- name: snapshot
 -- The transactions that may still store events with an earlier storage time (RELIABILITY section 3).
