@@ -43,7 +43,12 @@ def nested(reporter: Reporter) -> Reporter:
             "192.0.2.0/24",
             filters=[{"name": "alice's", "filter": "'alice' in (Description ?? [])"}],
         ),
-        group(BOB, "192.0.2.128/25", mode="both", filters=[{"name": "bob's", "filter": "'bob' in (Description ?? [])"}]),
+        group(
+            BOB,
+            "192.0.2.128/25",
+            mode="both",
+            filters=[{"name": "bob's", "filter": "'bob' in (Description ?? [])"}],
+        ),
         group(
             CAROL,
             {"network": "192.0.0.0/16", "is_base": True},
@@ -69,7 +74,13 @@ def test_every_step_is_counted_in_events(nested: Reporter) -> None:
             for word in ("alice", "bob", "all")
         ),
         event("doubtful", at, "192.0.2.205", severity="high", message={"Node": bad}),
-        event("doubtful and filtered", at, "192.0.2.205", severity="high", message={"Node": bad, "Description": ["bob"]}),
+        event(
+            "doubtful and filtered",
+            at,
+            "192.0.2.205",
+            severity="high",
+            message={"Node": bad, "Description": ["bob"]},
+        ),
     )
 
     result = nested.run(START + TEN)
@@ -98,7 +109,9 @@ def test_an_extra_counts_its_own_and_names_its_parent(nested: Reporter) -> None:
 
     summary, *extras = nested.reports()
     assert (summary["type"], summary["parent_id"], summary["evcount_rep"]) == ("summary", None, 3)
-    assert [(extra["type"], extra["parent_id"], extra["evcount_rep"], extra["evcount_all"]) for extra in extras] == [
+    assert [
+        (extra["type"], extra["parent_id"], extra["evcount_rep"], extra["evcount_all"]) for extra in extras
+    ] == [
         ("extra", summary["id"], 2, 3),
         ("extra", summary["id"], 1, 3),
         ("extra", summary["id"], 1, 3),
@@ -147,7 +160,11 @@ def test_first_and_last_time_are_the_least_and_the_greatest(reporter: Reporter) 
     times: list[Row] = [
         {"DetectTime": "2026-05-04T09:00:00Z"},
         {"DetectTime": "2026-05-04T09:30:00Z", "EventTime": "2026-05-04T08:00:00Z"},
-        {"DetectTime": "2026-05-04T09:10:00Z", "EventTime": "2026-05-04T08:10:00Z", "CeaseTime": "2026-05-04T10:00:00Z"},
+        {
+            "DetectTime": "2026-05-04T09:10:00Z",
+            "EventTime": "2026-05-04T08:10:00Z",
+            "CeaseTime": "2026-05-04T10:00:00Z",
+        },
     ]
     reporter.store(*(event(str(number), START - MINUTE, message=found) for number, found in enumerate(times)))
 
@@ -159,7 +176,8 @@ def test_first_and_last_time_are_the_least_and_the_greatest(reporter: Reporter) 
 
 
 @pytest.mark.parametrize(
-    ("severity", "letters"), [("info", "SI"), ("low", "SL"), ("medium", "SM"), ("high", "SH"), ("critical", "SC")]
+    ("severity", "letters"),
+    [("info", "SI"), ("low", "SL"), ("medium", "SM"), ("high", "SH"), ("critical", "SC")],
 )
 def test_labels_tell_date_type_and_severity(reporter: Reporter, severity: str, letters: str) -> None:
     reporter.groups()
@@ -205,7 +223,11 @@ def test_who_is_mailed_is_stored_when_the_mail_is_enqueued(reporter: Reporter) -
         "to:info@bob.example", "to:second@bob.example", "cc:high@alice.example", "cc:low@alice.example",
     ]  # fmt: skip
     for name in (ALICE, CAROL):
-        assert (found[name,]["flag_mailed"], found[name,]["mail_to"], found[name,]["mail_dt"]) == (False, [], None)
+        assert (found[name,]["flag_mailed"], found[name,]["mail_to"], found[name,]["mail_dt"]) == (
+            False,
+            [],
+            None,
+        )
     assert found[ALICE,]["flag_shadow"]
     [mail] = reporter.mails()
     assert (mail["To"], mail["Cc"]) == (
@@ -240,7 +262,10 @@ def test_a_relapse_refers_to_the_report_that_told_of_it(reporter: Reporter) -> N
 
 def test_every_threshold_names_a_stored_report(nested: Reporter) -> None:
     nested.store(
-        *(event(f"{n}", START - MINUTE, f"192.0.2.{n}", event_class=f"c{n % 3}", shadow=n % 2 == 0) for n in range(120, 140))
+        *(
+            event(f"{n}", START - MINUTE, f"192.0.2.{n}", event_class=f"c{n % 3}", shadow=n % 2 == 0)
+            for n in range(120, 140)
+        )
     )
     nested.run(START)
 
@@ -257,10 +282,14 @@ def test_hits_are_counted_once_a_run(nested: Reporter) -> None:
     words = ["alice", "alice", "bob", "all"]
     nested.store(
         *(
-            event(str(number), START - MINUTE, "192.0.2.200", severity="high", message={"Description": [word]})
+            event(
+                str(number), START - MINUTE, "192.0.2.200", severity="high", message={"Description": [word]}
+            )
             for number, word in enumerate(words)
         ),
-        event("doubtful", START - MINUTE, "192.0.2.200", severity="high", message={"Node": [{"Name": "bad"}]}),
+        event(
+            "doubtful", START - MINUTE, "192.0.2.200", severity="high", message={"Node": [{"Name": "bad"}]}
+        ),
     )
 
     nested.run(START)
@@ -278,10 +307,16 @@ def test_hits_are_counted_once_a_run(nested: Reporter) -> None:
 def test_a_fallbacks_rule_removes_the_fallback_alone(reporter: Reporter) -> None:
     reporter.groups(
         group(ALICE, "192.0.2.0/24", emails={}),
-        group(CAROL, {"network": "192.0.0.0/16", "is_base": True}, filters=[{"name": "c", "filter": "'x' in Category"}]),
+        group(
+            CAROL,
+            {"network": "192.0.0.0/16", "is_base": True},
+            filters=[{"name": "c", "filter": "'x' in Category"}],
+        ),
     )
     reporter.config["__core__reporter"]["fallback"] = ["last@reporter.example"]
-    reporter.store(event("x", START - MINUTE, category="x"), event("y", START - MINUTE, "192.0.2.2", severity="high"))
+    reporter.store(
+        event("x", START - MINUTE, category="x"), event("y", START - MINUTE, "192.0.2.2", severity="high")
+    )
 
     reporter.run(START)
 
@@ -293,7 +328,9 @@ def test_a_fallbacks_rule_removes_the_fallback_alone(reporter: Reporter) -> None
 
 
 def test_rules_see_one_address_at_a_time(reporter: Reporter) -> None:
-    reporter.groups(group(ALICE, "192.0.2.0/24", filters=[{"name": "own", "filter": "192.0.2.2 in Source.IP4"}]))
+    reporter.groups(
+        group(ALICE, "192.0.2.0/24", filters=[{"name": "own", "filter": "192.0.2.2 in Source.IP4"}])
+    )
     reporter.store(event("three", START - MINUTE, "192.0.2.1", "192.0.2.2", "192.0.2.3"))
 
     reporter.run(START)
@@ -316,7 +353,9 @@ def test_rules_see_one_address_at_a_time(reporter: Reporter) -> None:
     ],
     ids=lambda value: value[0]["name"] if isinstance(value, list) else str(value),
 )
-def test_only_rules_that_are_on_and_valid_now_apply(reporter: Reporter, filters: list[Row], kept: bool) -> None:
+def test_only_rules_that_are_on_and_valid_now_apply(
+    reporter: Reporter, filters: list[Row], kept: bool
+) -> None:
     reporter.groups(group(ALICE, "192.0.2.0/24", filters=filters))
     reporter.store(event("x", START - MINUTE, category="x"))
 
@@ -329,10 +368,15 @@ def test_rules_in_pynspect_are_understood_where_they_are_configured(reporter: Re
     pytest.importorskip("pynspect")
     reporter.config["__core__reporter"]["filter_language"] = "pynspect"
     reporter.groups(
-        group(ALICE, "192.0.2.0/24", filters=[{"name": "own", "filter": "Source.IP4 == 192.0.2.2 and Category == 'x'"}])
+        group(
+            ALICE,
+            "192.0.2.0/24",
+            filters=[{"name": "own", "filter": "Source.IP4 == 192.0.2.2 and Category == 'x'"}],
+        )
     )
     reporter.store(
-        event("a", START - MINUTE, "192.0.2.2", category="x"), event("b", START - MINUTE, "192.0.2.3", category="x")
+        event("a", START - MINUTE, "192.0.2.2", category="x"),
+        event("b", START - MINUTE, "192.0.2.3", category="x"),
     )
 
     reporter.run(START)

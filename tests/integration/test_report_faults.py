@@ -33,7 +33,9 @@ AT = START - MINUTE
 def quarantine(reporter: Reporter) -> dict[tuple[str, str], str]:
     return {
         (kind, reference): error
-        for kind, reference, error in reporter.rows("select kind, reference, error from mentat_reporter.quarantine")
+        for kind, reference, error in reporter.rows(
+            "select kind, reference, error from mentat_reporter.quarantine"
+        )
     }
 
 
@@ -123,7 +125,9 @@ ODD: dict[str, dict[str, Any]] = {
     "Node names are numbers": {"Node": [{"Name": 5}]},
     "NUL": {"Description": "a\0b", "Note": "\0"},
     "a template": {"Description": "{{ 7*7 }}", "Note": "{% raw %}<script>"},
-    "a line break in what is shown": {"Source": [{"IP4": ["192.0.2.1"], "Hostname": ["a\r\nBcc: all@example.org"]}]},
+    "a line break in what is shown": {
+        "Source": [{"IP4": ["192.0.2.1"], "Hostname": ["a\r\nBcc: all@example.org"]}]
+    },
 }
 RAW: dict[str, bytes] = {
     "a lone surrogate": b'{"Source": [{"IP4": ["192.0.2.1"]}], "Description": "\\ud800"}',
@@ -144,7 +148,9 @@ def test_an_odd_event_is_told_all_the_same(reporter: Reporter, name: str) -> Non
     else:
         changes = ODD[name]
         whole = {**orjson.loads(odd.message or b""), **changes}
-        odd = odd._replace(message=orjson.dumps({key: value for key, value in whole.items() if value is not None}))
+        odd = odd._replace(
+            message=orjson.dumps({key: value for key, value in whole.items() if value is not None})
+        )
     reporter.store(odd, event("good", AT, "192.0.2.9"))
 
     result = reporter.run(START)
@@ -208,7 +214,9 @@ def test_a_rule_that_fails_on_an_event_is_not_applied_there_and_counted(reporter
 
 def test_a_rule_five_hundred_deep_stops_nobody(reporter: Reporter) -> None:
     reporter.groups(group(ALICE, "192.0.2.0/24", filters=[{"name": "deep", "filter": "true"}]))
-    reporter.execute("update filters set filter = repeat('(', 500) || '''x'' in Category' || repeat(')', 500)")
+    reporter.execute(
+        "update filters set filter = repeat('(', 500) || '''x'' in Category' || repeat(')', 500)"
+    )
     reporter.store(event("one", AT))
 
     result = reporter.run(START)
@@ -267,7 +275,13 @@ def test_what_a_groups_row_says_wrong_is_named_and_the_default_used(
 
 def test_an_address_list_with_garbage_gives_what_is_usable(reporter: Reporter) -> None:
     reporter.groups()
-    garbage = ["a@x.example, v@y.example", "", "-oQ/tmp@x.example", "good@alice.example", "two@b.example\r\nBcc: c@d.example"]
+    garbage = [
+        "a@x.example, v@y.example",
+        "",
+        "-oQ/tmp@x.example",
+        "good@alice.example",
+        "two@b.example\r\nBcc: c@d.example",
+    ]
     reporter.execute("update settings_reporting set emails_low = %s where group_id = 1", garbage)
     reporter.execute("update settings_reporting set emails_info = '{nonsense}' where group_id = 2")
     reporter.store(event("one", AT), event("two", AT, "198.51.100.1"))
@@ -291,7 +305,10 @@ def test_a_group_that_nobody_can_be_found_for_is_stored_and_named(reporter: Repo
 
     assert named(result, f"for {ALICE} has no recipient", "fallback")
     assert reporter.told() == {ALICE: ["one"], BOB: ["two"]}
-    assert {report["chain"][0]: report["flag_mailed"] for report in reporter.reports()} == {ALICE: False, BOB: True}
+    assert {report["chain"][0]: report["flag_mailed"] for report in reporter.reports()} == {
+        ALICE: False,
+        BOB: True,
+    }
     assert reporter.recipients() == [BOB]
 
 
@@ -300,8 +317,12 @@ def test_a_group_without_settings_row_or_network_or_anything_is_no_trouble(repor
     reporter.execute("delete from settings_reporting where group_id = 1")
     reporter.execute("delete from mentat_reporter.group_settings")
     reporter.execute("insert into groups (name, source, description, enabled) values (null, 'x', '', true)")
-    reporter.execute("insert into networks (group_id, netname, source, network) select id, '', 'x', '0.0.0.0/0' from groups where name is null")
-    reporter.execute("insert into networks (group_id, netname, source, network) values (2, '', 'x', '198.51.100.0/24')")
+    reporter.execute(
+        "insert into networks (group_id, netname, source, network) select id, '', 'x', '0.0.0.0/0' from groups where name is null"
+    )
+    reporter.execute(
+        "insert into networks (group_id, netname, source, network) values (2, '', 'x', '198.51.100.0/24')"
+    )
     reporter.config["__core__reporter"]["fallback"] = ["last@reporter.example"]
     reporter.store(event("one", AT), event("two", AT, "198.51.100.1"))
 

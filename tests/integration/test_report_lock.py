@@ -1,7 +1,8 @@
 """One run at a time: the lock of the host, the lock of the database, and who needs neither."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -58,7 +59,9 @@ def test_while_the_databases_lock_is_held_a_second_run_does_nothing(reporter: Re
     assert not reporter.settings().reporter.lock_file.exists()
 
 
-def test_the_backend_of_a_killed_run_is_waited_for(reporter: Reporter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_backend_of_a_killed_run_is_waited_for(
+    reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(session, "LOCK_PATIENCE", 10)
     reporter.groups()
     lingering = connect(reporter.dsn, what="killed run", limits={})
@@ -68,8 +71,12 @@ def test_the_backend_of_a_killed_run_is_waited_for(reporter: Reporter, monkeypat
     assert reporter.run(START).exit_code == 0
 
 
-@pytest.mark.parametrize("options", [{}, {"regular": False}, {"mail_test_mode": True}, {"test_data": True}], ids=str)
-def test_every_run_that_writes_takes_the_lock_and_gives_it_back(reporter: Reporter, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "options", [{}, {"regular": False}, {"mail_test_mode": True}, {"test_data": True}], ids=str
+)
+def test_every_run_that_writes_takes_the_lock_and_gives_it_back(
+    reporter: Reporter, options: dict[str, Any]
+) -> None:
     reporter.groups()
     with other_run(reporter), pytest.raises(LockBusyError):
         reporter.run(START, **options)
@@ -119,7 +126,9 @@ def test_two_runs_at_once_report_once(reporter: Reporter, monkeypatch: pytest.Mo
     assert reporter.told() == {ALICE: ["one"]}
 
 
-def test_a_run_that_ends_by_an_error_gives_the_lock_back(reporter: Reporter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_ends_by_an_error_gives_the_lock_back(
+    reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(run, "Clocks", lambda _session: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -128,10 +137,10 @@ def test_a_run_that_ends_by_an_error_gives_the_lock_back(reporter: Reporter, mon
     assert reporter.run(START).exit_code == 0
 
 
-def test_a_database_that_is_not_initialised_is_said_with_the_cure(reporter: Reporter, make_database: Any) -> None:
-    reporter.config["__core__database"]["sqlstorage"]["url"] = (
-        Reporter(make_database(empty=True), reporter.place / "other").config["__core__database"]["sqlstorage"]["url"]
-    )
+def test_a_database_that_is_not_initialised_is_said_with_the_cure(
+    make_database: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    reporter = Reporter(make_database(empty=True), tmp_path)
 
     with pytest.raises(StoreError, match="run `mentat-reporter.py init`"):
         reporter.run(START)

@@ -1,5 +1,6 @@
 """From stored events to mails on the other side, by every transport, in both languages and templates."""
 
+import socket
 import stat
 from collections.abc import Iterator
 from email.message import EmailMessage
@@ -18,7 +19,6 @@ from integration.helpers_run import (
     BOB,
     CAROL,
     DAY,
-    GROUPS,
     HOUR,
     MINUTE,
     START,
@@ -77,12 +77,14 @@ def read(content: bytes) -> EmailMessage:
 def sink(reporter: Reporter) -> Iterator[Sink]:
     """Give a server that the reporter sends to."""
     taken = Sink()
-    controller = Controller(taken, hostname="127.0.0.1", port=0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    controller = Controller(taken, hostname="127.0.0.1", port=port)
     controller.start()
     reporter.config |= {
         "mail_transport": "smtp",
         "smtp_host": "127.0.0.1",
-        "smtp_port": controller.server.sockets[0].getsockname()[1],
+        "smtp_port": port,
     }
     yield taken
     controller.stop()
@@ -149,8 +151,12 @@ def test_a_mail_has_the_headers_of_the_specification(reporter: Reporter, sink: S
     assert parsedate_to_datetime(summary["Date"]) == START
 
 
-def test_a_recipient_that_is_refused_is_named_and_the_others_have_the_mail(reporter: Reporter, sink: Sink) -> None:
-    reporter.groups(group(ALICE, "192.0.2.0/24", emails={"info": ["gone@alice.example", "here@alice.example"]}))
+def test_a_recipient_that_is_refused_is_named_and_the_others_have_the_mail(
+    reporter: Reporter, sink: Sink
+) -> None:
+    reporter.groups(
+        group(ALICE, "192.0.2.0/24", emails={"info": ["gone@alice.example", "here@alice.example"]})
+    )
     sink.refuse = {"gone@alice.example"}
     reporter.store(event("one", AT))
 
@@ -280,7 +286,9 @@ def test_recipients_may_be_replaced(
 
     [mail] = reporter.mails()
     assert (mail["To"], mail["Cc"], mail["Bcc"]) == (to, cc, None)
-    envelope = {address for (address,) in reporter.rows("select address from mentat_reporter.outbox_recipient")}
+    envelope = {
+        address for (address,) in reporter.rows("select address from mentat_reporter.outbox_recipient")
+    }
     assert envelope == {*to.split(", "), *([cc] if cc else []), *others}
     [report] = reporter.reports()
     assert report["mail_to"] == [*(f"to:{one}" for one in to.split(", ")), *([f"cc:{cc}"] if cc else [])]
@@ -328,7 +336,7 @@ def test_fallback_groups_are_told_when_the_chain_has_no_address(reporter: Report
     ("locale", "subject", "words"),
     [
         ("en", "Low - Notice about possible problems in your network", ["The machine scanned others"]),
-        ("cs", "Nízká - Upozornění na možné problémy ve vaší síti", ["Stroj skenoval jiné"]),
+        ("cs", "Nízká závažnost - Upozornění na možné problémy ve vaší síti", ["Stroj skenoval jiné"]),
     ],
 )
 @pytest.mark.parametrize("how", ["group", "default", "forced"])
@@ -388,7 +396,9 @@ def test_a_subject_may_be_replaced_and_keeps_its_label(reporter: Reporter) -> No
     assert mail["Subject"] == f"TLP:AMBER [{reporter.reports()[0]['label']}] Příliš žluťoučký kůň"
 
 
-@pytest.mark.parametrize("evil", ["\r\nBcc: all@example.org", "\nX: y", "\u2028Bcc: a@b.example", "\0", "{{ 7*7 }}", "<script>"])
+@pytest.mark.parametrize(
+    "evil", ["\r\nBcc: all@example.org", "\nX: y", "\u2028Bcc: a@b.example", "\0", "{{ 7*7 }}", "<script>"]
+)
 def test_what_an_event_says_begins_no_header_and_runs_no_template(reporter: Reporter, evil: str) -> None:
     reporter.groups(group(ALICE, "192.0.2.0/24", mode="both"))
     words = f"evil{evil}"
@@ -400,11 +410,8 @@ def test_what_an_event_says_begins_no_header_and_runs_no_template(reporter: Repo
 
     result = reporter.run(START)
 
-    plain = reporter.groups
-    assert plain
     assert result.exit_code == 0
     for mail in reporter.mails():
         assert (mail["Bcc"], mail["X"]) == (None, None)
         assert "49" not in mail.get_content().replace("{{ 7*7 }}", "").split()
         assert str(mail["To"]) == ALICE
-    assert len(GROUPS) == 3

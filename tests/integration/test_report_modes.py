@@ -50,7 +50,12 @@ def busy(reporter: Reporter) -> Reporter:
         event("new", START + DAY - MINUTE, "198.51.100.1", severity="high"),
         event("again", START + DAY - MINUTE, severity="high"),
         event("noise", START + DAY - MINUTE, severity="high", message={"Description": "noise"}),
-        event("doubtful", START + DAY - MINUTE, severity="high", message={"Node": [{"Name": "org.example.doubtful"}]}),
+        event(
+            "doubtful",
+            START + DAY - MINUTE,
+            severity="high",
+            message={"Node": [{"Name": "org.example.doubtful"}]},
+        ),
         event("no address", START + DAY - MINUTE, "rubbish", severity="high"),
         event("a test", START + DAY - MINUTE, "203.0.113.1", severity="high", category="Test"),
     )
@@ -60,7 +65,11 @@ def busy(reporter: Reporter) -> Reporter:
 def waiting_mail(reporter: Reporter) -> int:
     """Put a mail of production's into the outbox."""
     mail = OutgoingMail(
-        "M20260504SH-AAAAAAAA", "<production@reporter.example>", "reports@reporter.example", (ALICE,), b"To: a\r\n\r\n"
+        "M20260504SH-AAAAAAAA",
+        "<production@reporter.example>",
+        "reports@reporter.example",
+        (ALICE,),
+        b"To: a\r\n\r\n",
     )
     [mail_id] = enqueue(reporter.connection, [mail], START)
     reporter.connection.commit()
@@ -222,9 +231,9 @@ def test_in_test_mode_all_mail_goes_to_the_admin(busy: Reporter, regular: bool) 
     assert all(mail["Cc"] is None for mail in sent)
     reports = busy.reports()[-2:]
     assert sorted(entry for report in reports for entry in report["mail_to"]) == [f"to:{ALICE}", f"to:{BOB}"]
-    assert busy.rows("select distinct address from mentat_reporter.outbox_recipient where outbox_id > %s", mails) == [
-        (ADMIN,)
-    ]
+    assert busy.rows(
+        "select distinct address from mentat_reporter.outbox_recipient where outbox_id > %s", mails
+    ) == [(ADMIN,)]
 
 
 def test_test_mode_reads_thresholds_and_an_ad_hoc_run_does_not(busy: Reporter) -> None:
@@ -261,9 +270,9 @@ def test_test_mode_sends_to_the_address_that_is_given(busy: Reporter) -> None:
     sent = busy.mails()[mails:]
     assert {str(mail["To"]) for mail in sent} == {"me@reporter.example"}
     assert {mail["Cc"] for mail in sent} == {None}
-    assert busy.rows("select distinct address from mentat_reporter.outbox_recipient where outbox_id > %s", mails) == [
-        ("me@reporter.example",)
-    ]
+    assert busy.rows(
+        "select distinct address from mentat_reporter.outbox_recipient where outbox_id > %s", mails
+    ) == [("me@reporter.example",)]
 
 
 @pytest.mark.parametrize("options", [{}, {"regular": False}, {"test_data": True}], ids=str)
@@ -299,7 +308,9 @@ def test_deliver_drains_the_outbox_and_reports_nothing(busy: Reporter) -> None:
     [{}, {"regular": False}, {"mail_test_mode": True}, {"test_data": True}],
     ids=["regular", "ad hoc", "test mode", "test data"],
 )
-def test_a_dry_run_writes_nothing_at_all_and_says_what_it_would_do(busy: Reporter, options: dict[str, Any]) -> None:
+def test_a_dry_run_writes_nothing_at_all_and_says_what_it_would_do(
+    busy: Reporter, options: dict[str, Any]
+) -> None:
     waiting_mail(busy)
     before, files = busy.tables(), busy.files()
 

@@ -389,15 +389,17 @@ def test_the_fallbacks_of_a_chain_are_united_in_the_order_of_the_addresses() -> 
         assert report.fallbacks == (B, C)
 
 
-def test_an_address_that_some_fallbacks_filter_does_not_make_their_order_depend_on_that_of_events() -> None:
+@pytest.mark.parametrize("address", [f"192.0.2.{number}" for number in range(8)])
+def test_a_fallback_that_rules_remove_from_one_event_keeps_its_place_among_the_others(address: str) -> None:
     seen = [
-        sighting(event("one"), fallbacks=(C,)),
-        sighting(event("two"), fallbacks=(B, C)),
+        sighting(event("one"), address, fallbacks=(A,)),
+        sighting(event("two"), address, fallbacks=(C, A, B)),
+        sighting(event("three"), address, fallbacks=(B,)),
     ]
 
     for order in (seen, seen[::-1]):
         [report] = built(order)
-        assert report.fallbacks == (B, C)
+        assert report.fallbacks == (C, A, B)
 
 
 def test_an_extra_has_the_fallbacks_of_its_address_alone() -> None:
