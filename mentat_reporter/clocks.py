@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from mentat_reporter.core.model import OwnTiming, Severity, Window
 from mentat_reporter.core.window import DEFAULT_TIMING, Span, due_spans, floor_to
+from mentat_reporter.errors import UsageError
 from mentat_reporter.session import Session
 from mentat_reporter.store import events, groups, state
 from mentat_reporter.store.connection import transaction
@@ -15,17 +16,18 @@ from mentat_reporter.store.state import ClockState, OpenWindow
 
 HELD_BACK: Final = timedelta(hours=24)
 """How far a long transaction may hold back where windows fetch from before it is worth a warning."""
+LONGEST: Final = timedelta(days=3653)
+"""The longest window of an ad hoc run."""
 COMMON: Final = ""
 """The clock of all groups without one of their own."""
 
 
 class _Queue(NamedTuple):
-    """What one clock still has to cover: first the window left open, then what is due."""
+    """What one clock still has to cover, oldest first; None: its window left open."""
 
     clock: str
     period: timedelta
-    open_window: int | None
-    spans: deque[Span]
+    spans: deque[Span | None]
 
 
 class Round(NamedTuple):
@@ -54,6 +56,11 @@ class Clocks:
 
     @cached_property
     def known(self) -> dict[tuple[str, Severity], ClockState]:
+        """What each clock has covered by now."""
+        return dict(self._at_start)
+
+    @cached_property
+    def _at_start(self) -> dict[tuple[str, Severity], ClockState]:
         found = state.clocks(self._session.main)
         self._session.main.rollback()
         return found
@@ -85,12 +92,17 @@ class Clocks:
     def own(self, severity: Severity) -> dict[str, timedelta]:
         """Return the groups with clocks of their own for a severity, and their periods.
 
-        A group that gave its clock up keeps it until the common one is due: both end there together.
+        A group that gave its clock up keeps it until the common one is due: both end there together. One
+        that wants a clock stays on the common one while that has a window open, which is the group's too.
         """
-        timings = ((name, timing.get(severity)) for name, timing in self._own_timing.items())
-        return {
-            name: own.period for name, own in timings if own is not None and own.period is not None
-        } | dict.fromkeys(self.given_up(severity), DEFAULT_TIMING[severity].period)
+        common = self._at_start.get((COMMON, severity))
+        is_open = common is not None and common.open_window is not None
+        found = dict.fromkeys(self.given_up(severity), DEFAULT_TIMING[severity].period)
+        for name, timing in self._own_timing.items():
+            own = timing.get(severity)
+            if own and own.period and not (is_open and (name, severity) not in self._at_start):
+                found[name] = own.period
+        return found
 
     def given_up(self, severity: Severity) -> set[str]:
         """Return the groups that have a clock for a severity, but no period of their own any more."""
@@ -102,37 +114,45 @@ class Clocks:
         return {COMMON: DEFAULT_TIMING[severity].period, **self.own(severity)}
 
     def _ad_hoc(self, severity: Severity) -> list[_Queue]:
-        lo = self._session.settings.run.time_low
-        return [
-            _Queue(clock, period, None, deque([Span(lo or self.hi - period, self.hi)]))
-            for clock, period in self._periods(severity).items()
-        ]
+        given = self._session.settings.run.time_low
+        queues = []
+        for clock, period in self._periods(severity).items():
+            lo = given or self.hi - period
+            if lo >= self.hi or self.hi - lo > LONGEST:
+                raise UsageError(
+                    f"--time-low {lo:%Y-%m-%dT%H:%MZ} must lie before the window's end, "
+                    f"{self.hi:%Y-%m-%dT%H:%MZ}, by at most ten years"
+                )
+            queues.append(_Queue(clock, period, deque([Span(lo, self.hi)])))
+        return queues
 
     def _regular(self, severity: Severity) -> list[_Queue]:
         queues = []
         for clock, period in self._periods(severity).items():
             known = self.known.get((clock, severity))
-            spans = deque(self._due(clock, severity, known, period))
-            left_open = known.open_window if known else None
-            if known is not None and left_open is not None:
-                spans.appendleft(Span(known.last_hi, known.last_hi))
+            spans: deque[Span | None] = deque(self._due(clock, severity, known, period))
+            if known is not None and known.open_window is not None:
+                spans.appendleft(None)
             if spans:
-                queues.append(_Queue(clock, period, left_open, spans))
+                queues.append(_Queue(clock, period, spans))
             elif known and clock == COMMON:
                 self._too_soon(severity, known, period)
         return queues
 
     def _due(self, clock: str, severity: Severity, known: ClockState | None, period: timedelta) -> list[Span]:
-        if known is not None and clock in self.given_up(severity):
-            common = self.known.get((COMMON, severity))
-            is_due = common is None or due_spans(common.last_hi, self.hi, DEFAULT_TIMING[severity].period)
-            return due_spans(known.last_hi, self.hi, min(period, self.hi - known.last_hi)) if is_due else []
-        return due_spans(self._covered(clock, severity, known), self.hi, period)
+        if known is None or clock not in self.given_up(severity):
+            return due_spans(self._covered(clock, severity, known), self.hi, period)
+        common = self.known.get((COMMON, severity))
+        if known.last_hi >= self.hi or (
+            common is not None and not due_spans(common.last_hi, self.hi, DEFAULT_TIMING[severity].period)
+        ):
+            return []
+        return due_spans(known.last_hi, self.hi, min(period, self.hi - known.last_hi))
 
     def _covered(self, clock: str, severity: Severity, known: ClockState | None) -> datetime | None:
         """Return up to when a clock has covered; a group's new clock goes on where the common one is."""
         if known is None and clock != COMMON:
-            known = self.known.get((COMMON, severity))
+            known = self._at_start.get((COMMON, severity))
         return known.last_hi if known else None
 
     def _too_soon(self, severity: Severity, known: ClockState, period: timedelta) -> None:
@@ -145,33 +165,50 @@ class Clocks:
         self._session.logger.info("%s: skipped-too-soon, due at %s", severity, known.last_hi + period)
 
     def _next(self, severity: Severity, queue: _Queue) -> OpenWindow:
-        session = self._session
         span = queue.spans.popleft()
-        margin = session.settings.reporter.late_margin
         known = self.known.get((queue.clock, severity))
-        if span.lo == span.hi and queue.open_window is not None and known is not None:
-            with transaction(session.main):
-                return state.resume_window(session.main, queue.open_window, known.first_lo, margin)
+        if span is None:
+            return self._resume(known)
         window = Window(queue.clock, severity, span.lo, span.hi, span.lo, queue.period)
-        if not session.thresholding:
+        if not self._session.thresholding:
             return OpenWindow(window, None, span.hi)
-        if not session.moves_state:
-            return self._look(window, known, margin)
+        follows = known or self._at_start.get((COMMON, severity))
+        return self._open(window, follows) if self._session.moves_state else self._look(window, follows)
+
+    def _resume(self, known: ClockState | None) -> OpenWindow:
+        """Go on with a window that was left open; a run that moves no state only looks at it."""
+        session = self._session
+        if known is None or known.open_window is None:
+            raise AssertionError("only a window that is open can be resumed")
+        with transaction(session.main):
+            opened = state.resume_window(session.main, known, known.open_window, self._margin)
+        return opened if session.moves_state else opened._replace(id=None)
+
+    def _open(self, window: Window, follows: ClockState | None) -> OpenWindow:
+        session = self._session
         snapshot = events.Snapshot(None, None) if self._on_replica else events.snapshot(session.events)
         with transaction(session.main):
-            opened = state.open_window(session.main, window, known, snapshot, margin)
+            opened = state.open_window(session.main, window, follows, snapshot, self._margin)
         if window.lo - opened.window.fetch_lo > HELD_BACK:
             session.logger.warning(
                 "%s: events are read again from %s on: a transaction has been open in the events database "
-                "since then, see pg_stat_activity", severity, opened.window.fetch_lo.isoformat(),
+                "since then, see pg_stat_activity", window.severity, opened.window.fetch_lo.isoformat(),
             )  # fmt: skip
-        first_lo = known.first_lo if known else window.lo
-        self.known[queue.clock, severity] = ClockState(first_lo, window.hi, opened.id)
+        known = self.known.get((window.clock, window.severity))
+        first_fetch = known.first_fetch if known else opened.window.fetch_lo
+        self.known[window.clock, window.severity] = ClockState(
+            window.clock, first_fetch, window.hi, opened.id
+        )
         return opened
 
-    def _look(self, window: Window, known: ClockState | None, margin: timedelta) -> OpenWindow:
+    def _look(self, window: Window, follows: ClockState | None) -> OpenWindow:
         """Return the window as it would be opened: a test or dry run leaves no trace of it."""
         main = self._session.main
         with transaction(main):
-            since = state.fetch_lo(main, window, known, events.Snapshot(None, None), margin)
-        return OpenWindow(window._replace(fetch_lo=since), None, window.hi)
+            since = state.fetch_lo(main, window, follows, events.Snapshot(None, None), self._margin)
+        is_first = follows is None or follows.clock != window.clock
+        return OpenWindow(window._replace(fetch_lo=since), None, window.hi, is_first=is_first)
+
+    @property
+    def _margin(self) -> timedelta:
+        return self._session.settings.reporter.late_margin

@@ -1,10 +1,10 @@
 """Reads the events of a stretch of time once and deals them to the units that they concern."""
 
-from collections.abc import Container
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
-from mentat_reporter.core.idea import read_event
+from mentat_reporter.core.idea import capped, read_event
 from mentat_reporter.core.intake import Intake, own, take_in
 from mentat_reporter.core.model import DIRECTIONS, Direction, Event, Severity, Sighting
 from mentat_reporter.errors import MessageError
@@ -13,6 +13,8 @@ from mentat_reporter.store import events
 from mentat_reporter.store.jsontext import decode
 from mentat_reporter.store.state import OpenWindow
 
+MAX_ID: Final = 500
+"""Bytes of an event id: more would not fit into the keys of the ledger and of held events."""
 PROGRESS_STEP: Final = 5000
 """Events between two progress lines."""
 
@@ -25,7 +27,7 @@ class Plan(Protocol):
 
     def window_of(self, key: Key) -> OpenWindow | None: ...
 
-    def is_known(self, event_id: str, key: Key) -> bool: ...
+    def is_known(self, event_id: str, key: Key, moment: datetime) -> bool: ...
 
 
 def _covers(opened: OpenWindow | None, moment: datetime) -> bool:
@@ -36,6 +38,8 @@ def read_raw(session: Session, raw: events.Raw, severity: Severity) -> Event:
     """Decode and read a stored event with its sides of a severity; raises MessageError."""
     if raw.message is None:
         raise MessageError("has no message in events_json")
+    if len(raw.stored.id.encode()) > MAX_ID:
+        raise MessageError(f"has an id of more than {MAX_ID} bytes")
     return read_event(raw.stored, decode(raw.message), severity, session.today.subclasses)
 
 
@@ -66,47 +70,58 @@ class Deal:
         for number, raw in enumerate(stream, 1):
             if number % PROGRESS_STEP == 0:
                 session.progress(f"{severity}: {number:,} events read")
-            try:
-                event = read_raw(session, raw, severity)
-            except MessageError as error:
-                for direction, stored in zip(
-                    DIRECTIONS, (raw.stored.eventseverity, raw.stored.targetseverity), strict=True
-                ):
-                    if stored == severity:
-                        self._bad(raw.stored.id, raw.stored.storage_time, direction, str(error))
-                continue
-            for direction in DIRECTIONS:
-                if event.side(direction).severity == severity:
-                    self._deal(event, direction)
+            self._take_in(raw)
 
-    def seen_by(
-        self, opened: OpenWindow, direction: Direction, *, without: Container[str]
-    ) -> dict[str, datetime]:
+    def read_again(self, ids: Sequence[str]) -> None:
+        """Read events by their ids; those that are gone are left out and counted in the log."""
+        found = 0
+        for raw in events.by_ids(self._session.events, ids):
+            found += 1
+            self._take_in(raw)
+        if found < len(ids):
+            self._session.logger.warning("%d events that were to be read again are gone", len(ids) - found)
+
+    def count_events(self) -> int:
+        return len({event_id for intake in self.intakes.values() for event_id in intake.considered})
+
+    def _take_in(self, raw: events.Raw) -> None:
+        try:
+            event = read_raw(self._session, raw, self._severity)
+        except MessageError as error:
+            severities = (raw.stored.eventseverity, raw.stored.targetseverity)
+            for direction, stored in zip(DIRECTIONS, severities, strict=True):
+                if stored == self._severity:
+                    self._bad(raw.stored.id, raw.stored.storage_time, direction, str(error))
+            return
+        for direction in DIRECTIONS:
+            if event.side(direction).severity == self._severity:
+                self._deal(event, direction)
+
+    def seen_by(self, opened: OpenWindow, direction: Direction) -> dict[str, datetime]:
         """Return the storage times, by id, of the events that a window saw and may be fetched again."""
         return {
-            event_id: moment
-            for event_id, moment in self._seen[direction].items()
-            if _covers(opened, moment) and event_id not in without
+            event_id: moment for event_id, moment in self._seen[direction].items() if _covers(opened, moment)
         }
 
     def _see(self, event_id: str, direction: Direction, moment: datetime) -> None:
-        if moment >= self._keep_from:
+        if moment >= self._keep_from and len(event_id.encode()) <= MAX_ID:
             self._seen[direction][event_id] = moment
 
     def _counts(self, event_id: str, direction: Direction, moment: datetime) -> bool:
         """Tell whether an event that no unit takes is new to the common window."""
-        return _covers(self._common, moment) and not self._plan.is_known(event_id, ("", direction))
+        return _covers(self._common, moment) and not self._plan.is_known(event_id, ("", direction), moment)
 
     def _takes(self, key: Key, event: Event) -> bool:
         return _covers(self._plan.window_of(key), event.storage_time) and not self._plan.is_known(
-            event.id, key
+            event.id, key, event.storage_time
         )
 
     def _bad(self, event_id: str, moment: datetime, direction: Direction, error: str) -> None:
         self._see(event_id, direction, moment)
         if self._counts(event_id, direction, moment):
-            self._session.quarantine("event", event_id, error)
-            self._session.fail(f"event {event_id} {error}; it is kept in mentat_reporter.quarantine")
+            name = capped(event_id)
+            self._session.quarantine("event", name, error)
+            self._session.fail(f"event {name} {error}; it is kept in mentat_reporter.quarantine")
             self._session.result.add(self._severity, events=1, bad=1)
 
     def _deal(self, event: Event, direction: Direction) -> None:
@@ -125,7 +140,7 @@ class Deal:
         for owner, sightings in owners.items():
             key = (owner, direction)
             if _covers(self._plan.window_of(key), event.storage_time) and not self._plan.is_known(
-                event.id, key
+                event.id, key, event.storage_time
             ):
                 intake = self.intakes.setdefault(key, Intake())
                 take_in(intake, sightings, session.today.rules, session.today.house.credibilities)

@@ -1,14 +1,14 @@
 """One round: read the events of its windows once, deal them to units, work the units, close the windows."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from mentat_reporter.clocks import COMMON, Clocks, Round
 from mentat_reporter.core.intake import Intake
-from mentat_reporter.core.model import DIRECTIONS, Direction, Severity, Window
+from mentat_reporter.core.model import DIRECTIONS, Direction, Severity
 from mentat_reporter.deal import Deal, Key
 from mentat_reporter.session import Session
-from mentat_reporter.store import state
+from mentat_reporter.store import state, thresholds
 from mentat_reporter.store.connection import Connection, transaction
 from mentat_reporter.store.state import OpenWindow, Retry, Unit
 
@@ -21,18 +21,18 @@ def _name(unit: Unit) -> str:
     return f"group {unit.group}, {unit.severity} {unit.direction}"
 
 
-def _postpone(session: Session, unit: Unit, opened: OpenWindow, attempts: int, error: str) -> None:
-    """Keep a unit for a later run, in a small transaction of its own."""
+def _postpone(
+    session: Session, unit: Unit, opened: OpenWindow, intake: Intake, attempts: int, error: str
+) -> None:
+    """Keep a unit, with the events that it owes, for a later run; in a small transaction of its own."""
     given_up = attempts >= GIVE_UP
     next_attempt = None if given_up else session.now + RETRY_AFTER
+    kept = Retry(unit, opened.window, list(intake.considered), attempts, next_attempt, error[:1000])
     with transaction(session.main):
-        state.retry_later(session.main, Retry(unit, opened.window, attempts, next_attempt, error[:1000]))
+        state.retry_later(session.main, kept)
+        state.consider(session.main, unit, intake.considered, opened.next_fetch_lo)
         if opened.id is not None:
             state.unit_done(session.main, opened, unit)
-    if given_up:
-        session.fail(
-            f"{_name(unit)} failed {attempts} times and is given up: {error}; see docs/operations.md"
-        )
 
 
 def _attempt(
@@ -48,10 +48,11 @@ def _attempt(
             raise
         session.logger.debug("traceback of %s", _name(unit), exc_info=True)
         text = f"{type(error).__name__}: {str(error).strip()}"
-        session.fail(f"{_name(unit)} failed and will be tried again: {text}")
+        again = " and will be tried again" if session.moves_state else ""
+        session.fail(f"{_name(unit)} failed{again}: {text}")
         session.quarantine("group", _name(unit), text)
         if session.moves_state:
-            _postpone(session, unit, opened, (retry.attempts if retry else 0) + 1, text)
+            _postpone(session, unit, opened, intake, (retry.attempts if retry else 0) + 1, text)
         return False
     return True
 
@@ -64,47 +65,56 @@ class _RoundPlan:
         self.own = clocks.own(current.severity)
         self._wanted = frozenset(session.settings.run.groups)
         self._ledger: set[tuple[Direction, str, str]] = set()
+        self._told: set[tuple[Direction, str, str]] = set()
         self._done: set[Key] = set()
         self.waiting: set[Key] = set()
-        self._given_up: dict[Key, list[Window]] = {}
         self.relapsing: list[Key] = []
         if session.thresholding:
             with transaction(session.main):
                 self._read_state(session.main, current)
 
     def _read_state(self, main: Connection, current: Round) -> None:
-        self._ledger = state.considered(main, current.severity, current.fetch_lo)
-        for retry in state.retries(main, current.severity):
-            key = (retry.unit.group, retry.unit.direction)
-            if retry.next_attempt is None:
-                self._given_up.setdefault(key, []).append(retry.window)
-            else:
-                self.waiting.add(key)
+        severity = current.severity
+        self._ledger = state.considered(main, severity, current.fetch_lo)
+        self.waiting = {
+            (retry.unit.group, retry.unit.direction)
+            for retry in state.retries(main, severity)
+            if retry.next_attempt is not None
+        }
         for clock, opened in self.windows.items():
-            if opened.resumed:
+            if opened.resumed and opened.id is not None:
                 self._done |= state.units_done(main, opened)
-            self.relapsing += state.relapsing(main, current.severity, clock, list(self.own), opened.window.hi)
+            self.relapsing += thresholds.relapsing(main, severity, clock, list(self.own), opened.window.hi)
+        if self._done or any(opened.window.reads_a_day_back for opened in self.windows.values()):
+            self._told = state.told(main, severity, current.fetch_lo)
 
     def clock_of(self, group: str) -> str:
         return group if group in self.own else COMMON
 
-    def is_known(self, event_id: str, key: Key) -> bool:
+    def is_known(self, event_id: str, key: Key, moment: datetime) -> bool:
         """Tell whether an event was decided before: for this unit, or by a closed window of its clock.
 
-        What an earlier window saw is not dealt again because a network has a new owner since.
+        What an earlier window saw is not dealt again because a network has a new owner since. The units
+        of a window that was left open may be done in part: they take what they did not have.
         """
         group, direction = key
-        return (direction, group, event_id) in self._ledger or (
-            (direction, self.clock_of(group), event_id) in self._ledger
-        )
-
-    def remembering(self, key: Key, opened: OpenWindow) -> OpenWindow:
-        """Return the window, so that the ledger also tells a unit that was given up what it decided."""
-        begins = [kept.fetch_lo for kept in self._given_up.get(key, ()) if opened.window.fetch_lo < kept.hi]
-        return opened._replace(next_fetch_lo=min([opened.next_fetch_lo, *begins]))
+        clock = self.clock_of(group)
+        mark = (direction, group, event_id)
+        if mark in self._ledger or (direction, clock, event_id) in self._ledger:
+            return True
+        opened = self.windows.get(clock)
+        is_earlier = opened is not None and moment < opened.window.lo
+        if (
+            is_earlier
+            and opened is not None
+            and opened.is_first
+            and (direction, COMMON, event_id) in self._ledger
+        ):
+            return True
+        return mark in self._told and (is_earlier or key in self._done)
 
     def window_of(self, key: Key) -> OpenWindow | None:
-        if key in self._done or (self._wanted and key[0] not in self._wanted):
+        if self._wanted and key[0] not in self._wanted:
             return None
         return self.windows.get(self.clock_of(key[0]))
 
@@ -112,24 +122,30 @@ class _RoundPlan:
 def _close(session: Session, clocks: Clocks, plan: _RoundPlan, deal: Deal, severity: Severity) -> None:
     """Mark the windows done, and clean up what ran out, each in one transaction.
 
-    What a window saw and a later one may fetch again goes into the ledger under its clock's name.
+    What a window saw and a later one may fetch again goes into the ledger under its clock's name; for a
+    group's own clock only as far as its margin, since it would be every event for every such group.
     """
+    if not session.moves_state:
+        return
+    session.keep_quarantine()
     own = list(plan.own)
-    given_up = clocks.given_up(severity)
+    margin = session.settings.reporter.late_margin
     for clock, opened in plan.windows.items():
-        if opened.id is None:
-            continue
+        since = (
+            opened.next_fetch_lo if clock == COMMON else max(opened.next_fetch_lo, opened.window.hi - margin)
+        )
         with transaction(session.main):
             for direction in DIRECTIONS:
-                intake = deal.intakes.get((clock, direction), Intake())
-                seen = deal.seen_by(opened, direction, without=intake.considered)
-                unit = Unit(clock, severity, direction)
-                state.consider(session.main, unit, seen, opened.next_fetch_lo)
+                state.consider(
+                    session.main, Unit(clock, severity, direction), deal.seen_by(opened, direction), since
+                )
             state.close_window(session.main, opened)
-            state.forget_thresholds(session.main, opened.window, own)
+            thresholds.forget_thresholds(session.main, opened.window, own)
             state.forget_considered(session.main, opened, own)
-            if clock in given_up and opened.window.hi == clocks.hi:
-                state.drop_clock(session.main, opened.window)
+            if clock == COMMON and opened.window.hi == clocks.hi:
+                for name in clocks.given_up(severity):
+                    if clocks.known[name, severity].last_hi >= clocks.hi:
+                        state.drop_clock(session.main, name, severity)
 
 
 def run_round(session: Session, clocks: Clocks, current: Round) -> bool:
@@ -140,61 +156,84 @@ def run_round(session: Session, clocks: Clocks, current: Round) -> bool:
     deal = Deal(session, current.severity, plan, current.windows.get(COMMON), keep_from)
     deal.read(current.fetch_lo, current.hi)
     for key in plan.relapsing:
-        if plan.window_of(key) is not None and key[0] in session.today.groups:
+        if plan.window_of(key) is not None and key[0] in session.today.house.groups:
             deal.intakes.setdefault(key, Intake())
     session.result.windows += [opened.window for opened in windows]
-    considered = {event_id for intake in deal.intakes.values() for event_id in intake.considered}
-    session.result.add(current.severity, events=len(considered))
-    for key, intake in sorted(deal.intakes.items()):
-        if session.out_of_time():
-            session.logger.warning("out of time (--max-runtime); the next run goes on here")
-            return False
-        opened = plan.window_of(key)
-        if opened is None:
-            continue
-        unit = Unit(key[0], current.severity, key[1])
-        session.progress(f"{current.severity}: {_name(unit)}")
-        if key in plan.waiting and session.moves_state:
-            _postpone(session, unit, opened, 0, "waits for its earlier window")
-            session.fail(f"{_name(unit)} waits: its earlier window failed")
-        else:
-            _attempt(session, unit, plan.remembering(key, opened), intake)
+    session.result.add(current.severity, events=deal.count_events())
+    if not _work_units(session, plan, deal, current.severity):
+        return False
     _close(session, clocks, plan, deal, current.severity)
     return True
 
 
+def _work_units(session: Session, plan: _RoundPlan, deal: Deal, severity: Severity) -> bool:
+    """Work the units in order, at least one however little time is left; False if the time was over."""
+    for number, key in enumerate(sorted(deal.intakes)):
+        if number and session.out_of_time():
+            session.stop_early()
+            return False
+        opened = plan.window_of(key)
+        if opened is None:
+            continue
+        # what a unit has worked is not needed in memory any more
+        intake = deal.intakes.pop(key)
+        unit = Unit(key[0], severity, key[1])
+        session.progress(f"{severity}: {_name(unit)}")
+        if key in plan.waiting and session.moves_state:
+            _postpone(session, unit, opened, intake, 0, "waits for its earlier window")
+            session.fail(f"{_name(unit)} waits: its earlier window failed")
+        else:
+            _attempt(session, unit, opened, intake)
+    return True
+
+
 class _RetryPlan(NamedTuple):
-    """One failed unit with its own bounds."""
+    """What one failed unit owes: to itself, or to whom its networks belong today."""
 
     unit: Unit
     opened: OpenWindow
     ledger: set[tuple[Direction, str, str]]
 
     def window_of(self, key: Key) -> OpenWindow | None:
-        return self.opened if key == (self.unit.group, self.unit.direction) else None
+        return self.opened if key[1] == self.unit.direction else None
 
-    def is_known(self, event_id: str, key: Key) -> bool:
-        return (key[1], key[0], event_id) in self.ledger
+    def is_known(self, event_id: str, key: Key, moment: datetime) -> bool:
+        del moment
+        return key[0] not in ("", self.unit.group) and (key[1], key[0], event_id) in self.ledger
 
 
 def _again(session: Session, retry: Retry) -> bool:
-    """Read the events of a failed unit again and work it."""
+    """Read the events that a failed unit owes, and work whatever units have them today, its own last."""
     unit, window = retry.unit, retry.window
     opened = OpenWindow(window, None, window.fetch_lo)
     with transaction(session.main):
         ledger = state.considered(session.main, unit.severity, window.fetch_lo)
-    deal = Deal(session, unit.severity, _RetryPlan(unit, opened, ledger), None, window.hi)
-    deal.read(window.fetch_lo, window.hi)
-    return _attempt(session, unit, opened, deal.intakes.get((unit.group, unit.direction), Intake()), retry)
+    deal = Deal(session, unit.severity, _RetryPlan(unit, opened, ledger), opened, window.hi)
+    deal.read_again(retry.event_ids)
+    session.result.add(unit.severity, events=deal.count_events())
+    own = deal.intakes.pop((unit.group, unit.direction), Intake())
+    for key, intake in sorted(deal.intakes.items()):
+        _attempt(session, Unit(key[0], unit.severity, key[1]), opened, intake)
+    return _attempt(session, unit, opened, own, retry)
 
 
 def retry_units(session: Session, severity: Severity) -> None:
-    """Try failed units again, oldest window first; one that fails again keeps its later windows waiting."""
+    """Try failed units again, oldest window first; one that fails again keeps its later windows waiting.
+
+    Units that were given up are named in every run until somebody looks at them.
+    """
     with transaction(session.main):
-        found = [retry for retry in state.retries(session.main, severity) if retry.next_attempt is not None]
+        found = state.retries(session.main, severity)
     blocked: set[Unit] = set()
     for retry in found:
+        if retry.next_attempt is None:
+            session.fail(
+                f"{_name(retry.unit)} failed {retry.attempts} times for the window up to "
+                f"{retry.window.hi:%Y-%m-%d %H:%M} UTC and was given up: {retry.error}; "
+                "see docs/operations.md"
+            )
+            continue
         waits_only = retry.attempts == 0
-        due = waits_only or (retry.next_attempt is not None and retry.next_attempt <= session.now)
+        due = waits_only or retry.next_attempt <= session.now
         if retry.unit in blocked or not due or session.out_of_time() or not _again(session, retry):
             blocked.add(retry.unit)

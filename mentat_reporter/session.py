@@ -75,6 +75,12 @@ class Session:
     def out_of_time(self) -> bool:
         return time.monotonic() - self.started > self.settings.run.max_runtime.total_seconds()
 
+    def stop_early(self) -> None:
+        """Say that the run's time is over."""
+        text = "out of time (--max-runtime): the next run goes on here"
+        self.logger.warning("%s", text)
+        self.result.notes.append(text)
+
     def quarantine(self, kind: str, reference: str, error: str, count: int = 1) -> None:
         """Count what cannot be used, to be kept for an operator with its reason."""
         _, known = self.bad.get((kind, reference), ("", 0))

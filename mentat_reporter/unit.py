@@ -28,7 +28,7 @@ from mentat_reporter.errors import MessageError
 from mentat_reporter.mails import mails_of
 from mentat_reporter.render.message import Mail
 from mentat_reporter.session import Session
-from mentat_reporter.store import events, groups, outbox, reports, state
+from mentat_reporter.store import events, groups, outbox, reports, state, thresholds
 from mentat_reporter.store.connection import transaction
 from mentat_reporter.store.state import OpenWindow, Retry, Unit
 
@@ -53,7 +53,7 @@ def _relapses(
 ) -> dict[Problem, tuple[list[str], str]]:
     """Return the events to tell again by problem, each with the label of the report that told of it."""
     found = {}
-    for problem, (threshold, held) in state.expired(session.main, unit, opened.window.hi).items():
+    for problem, (threshold, held) in thresholds.expired(session.main, unit, opened.window.hi).items():
         kept = [*held, *decided.held.get(problem, ())]
         ids = thresholding.relapsed_events(threshold, kept, opened.window, timing.relapse)
         if ids:
@@ -125,7 +125,7 @@ def decide(session: Session, unit: Unit, opened: OpenWindow, intake: Intake) -> 
     known: dict[Problem, Threshold] = {}
     if session.thresholding and intake.sightings:
         problems = (thresholding.problem_of(sighting) for sighting in intake.sightings)
-        known = state.thresholds(session.main, unit, problems)
+        known = thresholds.thresholds(session.main, unit, problems)
     decided = thresholding.decide(intake.sightings, known, opened.window)
     recurring: list[Recurring] = []
     if session.thresholding:
@@ -157,11 +157,11 @@ def _move(
     """Write what a regular run remembers: ledger, thresholds, held events, hits."""
     main = session.main
     state.consider(main, unit, intake.considered, opened.next_fetch_lo)
-    state.hold(main, unit, decision.decided.held)
+    thresholds.hold(main, unit, decision.decided.held)
     if decision.labels:
         if decision.times:
-            state.renew(main, unit, decision.labels, decision.times)
-        state.forget_held(main, unit, decision.labels, opened.window.hi)
+            thresholds.renew(main, unit, decision.labels, decision.times)
+        thresholds.forget_held(main, unit, decision.labels, opened.window.hi)
     groups.hit(main, intake.rule_hits, intake.detector_hits, session.now)
     if opened.id is not None:
         state.unit_done(main, opened, unit)

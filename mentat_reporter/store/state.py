@@ -1,10 +1,10 @@
-"""Windows, ledger, thresholds, failed units and quarantine: the schema `mentat_reporter`."""
+"""Windows, ledger, failed units and quarantine: the schema `mentat_reporter`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from mentat_reporter.core.model import Direction, Held, Problem, Severity, Threshold, ThresholdTimes, Window
+from mentat_reporter.core.model import Direction, Severity, Window
 from mentat_reporter.store.connection import Connection
 from mentat_reporter.store.events import Snapshot
 from mentat_reporter.store.queries import get
@@ -14,9 +14,10 @@ RESTORED: Final = timedelta(hours=24)
 
 
 class ClockState(NamedTuple):
-    """What a clock has covered for a severity."""
+    """What a clock has covered for a severity: it never fetches anything stored before `first_fetch`."""
 
-    first_lo: datetime
+    clock: str
+    first_fetch: datetime
     last_hi: datetime
     open_window: int | None
 
@@ -37,23 +38,19 @@ class OpenWindow(NamedTuple):
     next_fetch_lo: datetime
     resumed: bool = False
     """Left open by an earlier run, some of its units may be done."""
+    is_first: bool = False
+    """The first of its clock: what was stored before it belongs to the common clock's windows."""
 
 
 class Retry(NamedTuple):
-    """A failed unit. `next_attempt` None: given up."""
+    """A failed unit with the events that it owes. `next_attempt` None: given up."""
 
     unit: Unit
     window: Window
+    event_ids: Sequence[str]
     attempts: int
     next_attempt: datetime | None
     error: str
-
-
-class Expired(NamedTuple):
-    """A threshold that has run out, with what was held since it was set."""
-
-    threshold: Threshold
-    held: list[Held]
 
 
 def now(connection: Connection) -> datetime:
@@ -74,65 +71,73 @@ def try_lock(connection: Connection) -> bool:
 def clocks(connection: Connection) -> dict[tuple[str, Severity], ClockState]:
     with connection.cursor() as cursor:
         cursor.execute(get("state.clocks"))
-        return {(row[0], row[1]): ClockState(*row[2:]) for row in cursor}
+        return {(row[0], row[1]): ClockState(row[0], *row[2:]) for row in cursor}
 
 
-def _fetch_from(connection: Connection, window: Window, first_lo: datetime, margin: timedelta) -> datetime:
+def _fetch_from(connection: Connection, window: Window, first_fetch: datetime, margin: timedelta) -> datetime:
     """Return where a window that follows others begins to fetch (RELIABILITY section 3, as written there)."""
     parameters = {"clock": window.clock, "severity": window.severity}
     with connection.cursor() as cursor:
         cursor.execute(get("state.horizon"), parameters)
         rows = cursor.fetchall()
     horizon = rows[0][0] if rows and rows[0][0] is not None else window.lo
-    return max(first_lo, min(window.lo, horizon) - margin)
+    return max(first_fetch, min(window.lo, horizon) - margin)
 
 
 def _is_restored(connection: Connection, window: Window, snapshot: Snapshot) -> bool:
     if snapshot.own_xid is None:
         return False
     with connection.cursor() as cursor:
-        cursor.execute(get("state.newest_xid"), {"clock": window.clock, "severity": window.severity})
-        newest = cursor.fetchall()[0][0]
-    return newest is not None and int(newest) > int(snapshot.own_xid)
+        cursor.execute(get("state.last_xid"), {"clock": window.clock, "severity": window.severity})
+        rows = cursor.fetchall()
+    return bool(rows) and rows[0][0] is not None and int(rows[0][0]) > int(snapshot.own_xid)
 
 
 def fetch_lo(
-    connection: Connection, window: Window, known: ClockState | None, snapshot: Snapshot, margin: timedelta
+    connection: Connection, window: Window, follows: ClockState | None, snapshot: Snapshot, margin: timedelta
 ) -> datetime:
-    """Return where a new window begins to fetch; a clock's first window fetches from `lo`."""
-    if known is None:
+    """Return where a new window begins to fetch; one that follows no other fetches from `lo`."""
+    if follows is None:
         return window.lo
-    since = _fetch_from(connection, window, known.first_lo, margin)
-    if _is_restored(connection, window, snapshot):
-        since = max(known.first_lo, min(since, window.lo - RESTORED))
+    before = window._replace(clock=follows.clock)
+    since = _fetch_from(connection, before, follows.first_fetch, margin)
+    if _is_restored(connection, before, snapshot):
+        since = max(follows.first_fetch, min(since, window.lo - RESTORED))
     return since
 
 
 def open_window(
-    connection: Connection, window: Window, known: ClockState | None, snapshot: Snapshot, margin: timedelta
+    connection: Connection, window: Window, follows: ClockState | None, snapshot: Snapshot, margin: timedelta
 ) -> OpenWindow:
-    """Store a window as open, in the caller's transaction; an open one of its clock makes that fail."""
-    window = window._replace(fetch_lo=fetch_lo(connection, window, known, snapshot, margin))
+    """Store a window as open, in the caller's transaction; an open one of its clock makes that fail.
+
+    `follows` is the clock whose windows end where this one begins: its own, or the common one when a group
+    begins a clock of its own.
+    """
+    window = window._replace(fetch_lo=fetch_lo(connection, window, follows, snapshot, margin))
     with connection.cursor() as cursor:
         parameters = {**window._asdict(), "snap_xmin": snapshot.xmin, "own_xid": snapshot.own_xid}
         cursor.execute(get("state.open_window"), parameters)
         row_id: int = cursor.fetchall()[0][0]
-    return _with_next(connection, window, row_id, known.first_lo if known else window.lo, margin)
+    is_first = follows is None or follows.clock != window.clock
+    first_fetch = window.fetch_lo if is_first or follows is None else follows.first_fetch
+    return _with_next(connection, window, row_id, first_fetch, margin)._replace(is_first=is_first)
 
 
 def _with_next(
-    connection: Connection, window: Window, row_id: int, first_lo: datetime, margin: timedelta
+    connection: Connection, window: Window, row_id: int, first_fetch: datetime, margin: timedelta
 ) -> OpenWindow:
     follower = window._replace(lo=window.hi)
-    return OpenWindow(window, row_id, _fetch_from(connection, follower, first_lo, margin))
+    return OpenWindow(window, row_id, _fetch_from(connection, follower, first_fetch, margin))
 
 
-def resume_window(connection: Connection, row_id: int, first_lo: datetime, margin: timedelta) -> OpenWindow:
+def resume_window(connection: Connection, known: ClockState, row_id: int, margin: timedelta) -> OpenWindow:
     """Return a window that a run left open, with the bounds that it had."""
     with connection.cursor() as cursor:
         cursor.execute(get("state.window"), {"id": row_id})
         window = Window(*cursor.fetchall()[0])
-    return _with_next(connection, window, row_id, first_lo, margin)._replace(resumed=True)
+    opened = _with_next(connection, window, row_id, known.first_fetch, margin)
+    return opened._replace(resumed=True, is_first=known.first_fetch == window.fetch_lo)
 
 
 def close_window(connection: Connection, opened: OpenWindow) -> None:
@@ -140,10 +145,10 @@ def close_window(connection: Connection, opened: OpenWindow) -> None:
         cursor.execute(get("state.close_window"), {"id": opened.id})
 
 
-def drop_clock(connection: Connection, window: Window) -> None:
+def drop_clock(connection: Connection, clock: str, severity: Severity) -> None:
     """Forget a clock that its group has given up, when the common one has come as far."""
     with connection.cursor() as cursor:
-        cursor.execute(get("state.drop_clock"), {"clock": window.clock, "severity": window.severity})
+        cursor.execute(get("state.drop_clock"), {"clock": clock, "severity": severity})
 
 
 def units_done(connection: Connection, opened: OpenWindow) -> set[tuple[str, Direction]]:
@@ -167,6 +172,13 @@ def considered(
         return set(cursor.fetchall())
 
 
+def told(connection: Connection, severity: Severity, since: datetime) -> set[tuple[Direction, str, str]]:
+    """Return direction, group and event id of what units told, held or owe since a time."""
+    with connection.cursor() as cursor:
+        cursor.execute(get("state.told"), {"severity": severity, "since": since})
+        return set(cursor.fetchall())
+
+
 def consider(connection: Connection, unit: Unit, events: Mapping[str, datetime], since: datetime) -> None:
     """Write the ledger: ids by storage time. Only what a later window can fetch again needs a row."""
     rows = {event_id: time for event_id, time in events.items() if time >= since}
@@ -185,86 +197,6 @@ def forget_considered(connection: Connection, opened: OpenWindow, own: Sequence[
     }
     with connection.cursor() as cursor:
         cursor.execute(get("state.forget_considered"), parameters)
-
-
-def _columns(problems: Iterable[Problem]) -> dict[str, list[Any]]:
-    distinct = list(dict.fromkeys(problems))
-    return {
-        "shadows": [problem.shadow for problem in distinct],
-        "classes": [problem.event_class for problem in distinct],
-        "sources": [problem.address for problem in distinct],
-    }
-
-
-def thresholds(connection: Connection, unit: Unit, problems: Iterable[Problem]) -> dict[Problem, Threshold]:
-    """Return the thresholds of these problems, as they are before the window."""
-    parameters = {**unit._asdict(), **_columns(problems)}
-    with connection.cursor() as cursor:
-        cursor.execute(get("state.thresholds"), parameters)
-        return {Problem(*row[:3]): Threshold(*row[3:]) for row in cursor}
-
-
-def expired(connection: Connection, unit: Unit, hi: datetime) -> dict[Problem, Expired]:
-    """Return the unit's thresholds that have run out by `hi`, with what they held."""
-    found: dict[Problem, Expired] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(get("state.expired"), {**unit._asdict(), "hi": hi})
-        for row in cursor:
-            entry = found.setdefault(Problem(*row[:3]), Expired(Threshold(*row[3:7]), []))
-            if row[7] is not None:
-                entry.held.append(Held(*row[7:]))
-    return found
-
-
-def relapsing(
-    connection: Connection, severity: Severity, clock: str, own: Sequence[str], hi: datetime
-) -> list[tuple[str, Direction]]:
-    """Return the groups and directions of a clock with a problem that may have relapsed by `hi`."""
-    parameters = {"severity": severity, "clock": clock, "own": list(own), "hi": hi}
-    with connection.cursor() as cursor:
-        cursor.execute(get("state.relapsing"), parameters)
-        return cursor.fetchall()
-
-
-def renew(connection: Connection, unit: Unit, labels: Mapping[Problem, str], times: ThresholdTimes) -> None:
-    """Set the thresholds of problems, each with the label of the report that tells of it."""
-    parameters = {**unit._asdict(), **_columns(labels), **times._asdict(), "labels": list(labels.values())}
-    with connection.cursor() as cursor:
-        cursor.execute(get("state.renew"), parameters)
-
-
-def forget_held(connection: Connection, unit: Unit, problems: Iterable[Problem], hi: datetime) -> None:
-    """Forget what was held under problems before `hi`, when they have been told again."""
-    with connection.cursor() as cursor:
-        cursor.execute(get("state.forget_held"), {**unit._asdict(), **_columns(problems), "hi": hi})
-
-
-def hold(connection: Connection, unit: Unit, held: Mapping[Problem, Sequence[Held]]) -> None:
-    """Keep events under the problems that hold them back."""
-    rows = [(problem, event) for problem, events in held.items() for event in events]
-    if rows:
-        parameters = {
-            **unit._asdict(),
-            "ids": [event.event_id for _, event in rows],
-            "times": [event.createtime for _, event in rows],
-            "shadows": [problem.shadow for problem, _ in rows],
-            "classes": [problem.event_class for problem, _ in rows],
-            "sources": [problem.address for problem, _ in rows],
-        }
-        with connection.cursor() as cursor:
-            cursor.execute(get("state.hold"), parameters)
-
-
-def forget_thresholds(connection: Connection, window: Window, own: Sequence[str]) -> None:
-    """Delete what ran out below the watermark of its clock, after the relapse search."""
-    parameters = {
-        "severity": window.severity,
-        "clock": window.clock,
-        "own": list(own),
-        "watermark": window.hi,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(get("state.forget_thresholds"), parameters)
 
 
 def retries(connection: Connection, severity: Severity) -> list[Retry]:
@@ -286,6 +218,7 @@ def retry_later(connection: Connection, retry: Retry) -> None:
     parameters = {
         **retry.unit._asdict(),
         **window._asdict(),
+        "event_ids": list(retry.event_ids),
         "attempts": retry.attempts,
         "next_attempt": retry.next_attempt,
         "error": retry.error,

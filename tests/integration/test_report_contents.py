@@ -1,4 +1,4 @@
-"""What a stored report says: counters, labels, parents, chains, times, and the hits of rules and detectors."""
+"""What a stored report says: counters, labels, parents, chains, times; the hits of rules and detectors."""
 
 import re
 from datetime import datetime

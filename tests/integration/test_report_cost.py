@@ -1,16 +1,14 @@
 """What a run asks of the database grows with the groups that have events, not with events or groups."""
 
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg2
 import pytest
 from integration.helpers_run import DAY, HOUR, MINUTE, START, Reporter, event, group, reporter
 
 from mentat_reporter import deal
-from mentat_reporter.store import connection as connections
 from mentat_reporter.store.jsontext import decode
 
 __all__ = ["reporter"]
@@ -22,7 +20,7 @@ AT = START - MINUTE
 class Counted(psycopg2.extensions.cursor):
     """Counts the statements of all cursors by their first words."""
 
-    statements: Counter[str] = Counter()
+    statements: ClassVar[Counter[str]] = Counter()
 
     def execute(self, query: Any, parameters: Any = None) -> None:
         self.statements[" ".join(str(query).split()[:3])] += 1
@@ -30,11 +28,12 @@ class Counted(psycopg2.extensions.cursor):
 
 
 @pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+def statements(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Give the statements of the run that comes, those that begin and end transactions left out."""
     monkeypatch.setattr(Counted, "statements", Counter())
-    monkeypatch.setattr(connections.psycopg2, "connect", partial(psycopg2.connect, cursor_factory=Counted))
-    yield Counted.statements
+    counting = partial(psycopg2.connect, cursor_factory=Counted)
+    monkeypatch.setattr("mentat_reporter.store.connection.psycopg2.connect", counting)
+    return Counted.statements
 
 
 def many_groups(reporter: Reporter, count: int, **settings: Any) -> None:

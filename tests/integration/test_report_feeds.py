@@ -99,7 +99,7 @@ def test_a_regular_run_of_the_next_day_holds_the_same_problems(filled: Reporter)
     second = filled.run(START + DAY)
 
     for severity in ("info", "low", "medium"):
-        before, after = first.counts[severity], second.counts[severity]  # type: ignore[index]
+        before, after = first.counts[severity], second.counts[severity]
         assert before["reported"] > 0
         assert (after["reported"], after["relapsed"], after["reports"]) == (0, 0, 0), severity
         assert after["held"] == before["reported"], severity

@@ -66,7 +66,7 @@ def test_the_backend_of_a_killed_run_is_waited_for(
     reporter.groups()
     lingering = connect(reporter.dsn, what="killed run", limits={})
     assert state.try_lock(lingering)
-    monkeypatch.setattr(session.time, "sleep", lambda _seconds: lingering.close())
+    monkeypatch.setattr("mentat_reporter.session.time.sleep", lambda _seconds: lingering.close())
 
     assert reporter.run(START).exit_code == 0
 
@@ -142,7 +142,7 @@ def test_a_database_that_is_not_initialised_is_said_with_the_cure(
 ) -> None:
     reporter = Reporter(make_database(empty=True), tmp_path)
 
-    with pytest.raises(StoreError, match="run `mentat-reporter.py init`"):
+    with pytest.raises(StoreError, match=r"run `mentat-reporter\.py init`"):
         reporter.run(START)
 
 

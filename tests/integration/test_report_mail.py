@@ -98,7 +98,7 @@ def test_a_mail_arrives_by_smtp_as_it_was_stored(reporter: Reporter, sink: Sink)
 
     assert result.delivered["sent"] == 2
     stored = reporter.rows(
-        "select message_id, message, sha256 = sha256(message), state, envelope_sender from mentat_reporter.outbox order by id"
+        "select message_id, message, sha256 = sha256(message), state from mentat_reporter.outbox order by id"
     )
     assert [bytes(row[1]) for row in stored] == [envelope.original_content for envelope in sink.envelopes]
     assert [row[2:4] for row in stored] == [(True, "sent")] * 2
@@ -243,7 +243,8 @@ def test_sendmail_is_given_the_addresses_as_arguments(
 
     assert result.delivered["sent"] == 1
     assert (tmp_path / "arguments").read_text().split() == [
-        "-i", "-f", "reports@reporter.example", "--", ALICE, "copy@reporter.example", "hidden@reporter.example",
+        "-i", "-f", "reports@reporter.example", "--", ALICE, "copy@reporter.example",
+        "hidden@reporter.example",
     ]  # fmt: skip
     mail = read((tmp_path / "mail").read_bytes())
     assert (mail["To"], mail["Cc"], mail["Bcc"]) == (ALICE, "copy@reporter.example", None)

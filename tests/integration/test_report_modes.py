@@ -34,7 +34,7 @@ WRITTEN = {"reports_events", "asoc_groups_reports", "outbox", "outbox_recipient"
 
 @pytest.fixture
 def busy(reporter: Reporter) -> Reporter:
-    """Give a reporter that has told of a problem, holds two events, and meets events, rules and faults anew."""
+    """Give a reporter that has told of a problem, holds an event of it, and now meets rules and faults."""
     reporter.groups(
         group(ALICE, "192.0.2.0/24", filters=[{"name": "noise", "filter": "Description == 'noise'"}]),
         *GROUPS[1:],

@@ -134,9 +134,7 @@ def test_a_problem_is_held_until_its_ttl_and_new_from_then_on(
 ) -> None:
     reporter.groups()
     tell_of(reporter, START)
-    for step in range(1, 24):  # no catch-up window later
-        reporter.run(START + step * HOUR)
-    reporter.run(hi - TEN)
+    reporter.run(hi - TEN)  # no catch-up window after this
     reporter.store(event("again", hi - JIFFY, severity="high"))
 
     reporter.run(hi)
@@ -192,7 +190,7 @@ def test_without_an_event_in_the_relapse_period_nothing_is_told_again(reporter: 
     reporter.run(START + DAY + TEN)
 
     assert reporter.told() == {ALICE: ["first"]}
-    assert held(reporter) == thresholds(reporter) == []
+    assert (thresholds(reporter), held(reporter)) == ([], [])
 
 
 def test_new_and_recurring_events_of_one_window_are_told_in_one_report(reporter: Reporter) -> None:
@@ -222,7 +220,7 @@ def test_thresholds_are_deleted_below_the_watermark_and_not_before(reporter: Rep
     reporter.run(START + DAY + TEN)
 
     assert at_the_ttl == (1, 1)
-    assert thresholds(reporter) == held(reporter) == []
+    assert (thresholds(reporter), held(reporter)) == ([], [])
 
 
 def test_thresholds_wait_for_the_watermark_of_their_own_severity_and_clock(reporter: Reporter) -> None:
@@ -298,7 +296,7 @@ def test_a_group_without_thresholds_is_told_every_time(reporter: Reporter) -> No
         tell_of(reporter, START + number * TEN, name=str(number))
 
     assert reporter.told() == {ALICE: ["0", "1", "2"]}
-    assert thresholds(reporter) == held(reporter) == []
+    assert (thresholds(reporter), held(reporter)) == ([], [])
 
 
 def test_targets_are_never_held_back(reporter: Reporter) -> None:
@@ -321,8 +319,8 @@ def test_targets_are_never_held_back(reporter: Reporter) -> None:
 
 def move(reporter: Reporter, network: str, old: str, new: str) -> None:
     reporter.execute(
-        "update networks set group_id = (select id from groups where name = %s) where network = %s and group_id ="
-        " (select id from groups where name = %s)",
+        "update networks set group_id = (select id from groups where name = %s)"
+        " where network = %s and group_id = (select id from groups where name = %s)",
         new, network, old,
     )  # fmt: skip
 
@@ -362,7 +360,7 @@ def test_a_held_event_whose_network_moved_away_is_dropped_and_the_threshold_not_
 
     assert reporter.told() == {ALICE: ["first"]}
     assert kept["thresholdtime"] == START
-    assert thresholds(reporter) == held(reporter) == []
+    assert (thresholds(reporter), held(reporter)) == ([], [])
 
 
 def test_what_a_window_saw_is_not_told_again_because_its_network_moved(reporter: Reporter) -> None:

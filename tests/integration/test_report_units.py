@@ -21,6 +21,7 @@ from integration.helpers_run import (
 )
 
 from mentat_reporter import run, unit
+from mentat_reporter.mails import mails_of
 from mentat_reporter.session import Session
 from mentat_reporter.store import state
 from mentat_reporter.store.connection import Connection
@@ -272,12 +273,11 @@ def test_a_unit_that_cannot_be_rendered_fails_alone(
 ) -> None:
     reporter.groups()
     store_round(reporter)
-    render = unit.mails_of
 
     def fails_for_bob(session: Session, built: Any) -> Any:
         if any(report.chain == (BOB,) for report in built):
             raise OSError(28, "No space left on device")
-        return render(session, built)
+        return mails_of(session, built)
 
     with monkeypatch.context() as patch:
         patch.setattr(unit, "mails_of", fails_for_bob)

@@ -72,6 +72,7 @@ create table mentat_reporter.unit_retry (
     hi timestamptz not null,
     fetch_lo timestamptz not null,
     period interval not null,
+    event_ids text[] not null,                 -- what the unit still owes
     attempts integer not null,
     next_attempt timestamptz,                  -- null: given up after ten failures, kept for an operator
     error text not null,

@@ -1,0 +1,105 @@
+"""Thresholds, and the events that they hold back."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from mentat_reporter.core.model import (
+    Direction,
+    Held,
+    Problem,
+    Severity,
+    Threshold,
+    ThresholdTimes,
+    Window,
+)
+from mentat_reporter.store.connection import Connection
+from mentat_reporter.store.queries import get
+from mentat_reporter.store.state import Unit
+
+
+class Expired(NamedTuple):
+    """A threshold that has run out, with what was held since it was set."""
+
+    threshold: Threshold
+    held: list[Held]
+
+
+def _columns(problems: Iterable[Problem]) -> dict[str, list[Any]]:
+    distinct = list(dict.fromkeys(problems))
+    return {
+        "shadows": [problem.shadow for problem in distinct],
+        "classes": [problem.event_class for problem in distinct],
+        "sources": [problem.address for problem in distinct],
+    }
+
+
+def thresholds(connection: Connection, unit: Unit, problems: Iterable[Problem]) -> dict[Problem, Threshold]:
+    """Return the thresholds of these problems, as they are before the window."""
+    parameters = {**unit._asdict(), **_columns(problems)}
+    with connection.cursor() as cursor:
+        cursor.execute(get("thresholds.thresholds"), parameters)
+        return {Problem(*row[:3]): Threshold(*row[3:]) for row in cursor}
+
+
+def expired(connection: Connection, unit: Unit, hi: datetime) -> dict[Problem, Expired]:
+    """Return the unit's thresholds that have run out by `hi`, with what they held."""
+    found: dict[Problem, Expired] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(get("thresholds.expired"), {**unit._asdict(), "hi": hi})
+        for row in cursor:
+            entry = found.setdefault(Problem(*row[:3]), Expired(Threshold(*row[3:7]), []))
+            if row[7] is not None:
+                entry.held.append(Held(*row[7:]))
+    return found
+
+
+def relapsing(
+    connection: Connection, severity: Severity, clock: str, own: Sequence[str], hi: datetime
+) -> list[tuple[str, Direction]]:
+    """Return the groups and directions of a clock with a problem that may have relapsed by `hi`."""
+    parameters = {"severity": severity, "clock": clock, "own": list(own), "hi": hi}
+    with connection.cursor() as cursor:
+        cursor.execute(get("thresholds.relapsing"), parameters)
+        return cursor.fetchall()
+
+
+def renew(connection: Connection, unit: Unit, labels: Mapping[Problem, str], times: ThresholdTimes) -> None:
+    """Set the thresholds of problems, each with the label of the report that tells of it."""
+    parameters = {**unit._asdict(), **_columns(labels), **times._asdict(), "labels": list(labels.values())}
+    with connection.cursor() as cursor:
+        cursor.execute(get("thresholds.renew"), parameters)
+
+
+def forget_held(connection: Connection, unit: Unit, problems: Iterable[Problem], hi: datetime) -> None:
+    """Forget what was held under problems before `hi`, when they have been told again."""
+    with connection.cursor() as cursor:
+        cursor.execute(get("thresholds.forget_held"), {**unit._asdict(), **_columns(problems), "hi": hi})
+
+
+def hold(connection: Connection, unit: Unit, held: Mapping[Problem, Sequence[Held]]) -> None:
+    """Keep events under the problems that hold them back."""
+    rows = [(problem, event) for problem, events in held.items() for event in events]
+    if rows:
+        parameters = {
+            **unit._asdict(),
+            "ids": [event.event_id for _, event in rows],
+            "times": [event.createtime for _, event in rows],
+            "shadows": [problem.shadow for problem, _ in rows],
+            "classes": [problem.event_class for problem, _ in rows],
+            "sources": [problem.address for problem, _ in rows],
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(get("thresholds.hold"), parameters)
+
+
+def forget_thresholds(connection: Connection, window: Window, own: Sequence[str]) -> None:
+    """Delete what ran out below the watermark of its clock, after the relapse search."""
+    parameters = {
+        "severity": window.severity,
+        "clock": window.clock,
+        "own": list(own),
+        "watermark": window.hi,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(get("thresholds.forget_thresholds"), parameters)
