@@ -112,9 +112,9 @@ class Deal:
         return _covers(self._common, moment) and not self._plan.is_known(event_id, ("", direction), moment)
 
     def _takes(self, key: Key, event: Event) -> bool:
-        return _covers(self._plan.window_of(key), event.storage_time) and not self._plan.is_known(
-            event.id, key, event.storage_time
-        )
+        if not _covers(self._plan.window_of(key), event.storage_time):
+            return False
+        return not self._plan.is_known(event.id, key, event.storage_time)
 
     def _bad(self, event_id: str, moment: datetime, direction: Direction, error: str) -> None:
         self._see(event_id, direction, moment)
@@ -139,8 +139,6 @@ class Deal:
             session.result.add(self._severity, unowned=1, events=1)
         for owner, sightings in owners.items():
             key = (owner, direction)
-            if _covers(self._plan.window_of(key), event.storage_time) and not self._plan.is_known(
-                event.id, key, event.storage_time
-            ):
+            if self._takes(key, event):
                 intake = self.intakes.setdefault(key, Intake())
                 take_in(intake, sightings, session.today.rules, session.today.house.credibilities)

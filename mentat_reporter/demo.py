@@ -24,6 +24,11 @@ from mentat_reporter.store.embedded import Cluster
 # etc/sample/README.md says what is to be seen at each of them
 RUNS: Final = tuple(datetime(2026, 3, day, tzinfo=UTC) for day in (3, 4, 8, 9, 10))
 MARK: Final = "this folder is made anew by every mentat-reporter.py demo\n"
+RELAPSED: Final = "Recurring problems"
+"""The heading in mails of the shipped template."""
+FACTS: Final = 12
+PROBLEM: Final = 18
+"""Lines shown of a mail's facts, and of its first recurring problem."""
 COLUMNS: Final = ("events", "reported", "held", "relapsed", "filtered", "reports", "mails")
 
 
@@ -116,13 +121,13 @@ def _where_to_look(settings: Settings, echo: Callable[[str], None]) -> None:
     mails = [_read(Path(settings.mail.maildir) / "new" / name) for name in sorted(folder.keys())]
     echo("")
     echo(
-        f"{len(mails)} mails lie in {settings.mail.maildir}; mutt -f shows them. The first one that relapsed:"
+        f"{len(mails)} mails lie in {settings.mail.maildir}; mutt -f shows them. One of a problem that relapsed:"
     )
-    shown = next((mail for mail in mails if "relapse" in str(mail.get("X-Mentat-Report-Type", ""))), None)
-    for mail in [shown or mails[-1]] if mails else []:
+    shown = next((mail for mail in mails if RELAPSED in _text(mail)), None)
+    if shown is not None:
         echo("")
-        for line in _head(mail):
-            echo(f"    {line}")
+        for line in _excerpt(shown):
+            echo(f"    {line}".rstrip())
 
 
 def _read(path: Path) -> EmailMessage:
@@ -130,7 +135,14 @@ def _read(path: Path) -> EmailMessage:
         return BytesParser(policy=mail_policy).parse(file)
 
 
-def _head(mail: EmailMessage) -> list[str]:
+def _text(mail: EmailMessage) -> str:
     body = mail.get_body(("plain",))
-    text = body.get_content() if body is not None else ""
-    return [f"{name}: {mail[name]}" for name in ("To", "Subject")] + ["", *text.splitlines()[:24], "…"]
+    return str(body.get_content()) if body is not None else ""
+
+
+def _excerpt(mail: EmailMessage) -> list[str]:
+    """Return whom a mail is for, its facts, and the beginning of what it tells again."""
+    lines = _text(mail).splitlines()
+    relapsed = lines.index(RELAPSED)
+    head = [f"{name}: {mail[name]}" for name in ("To", "Subject")]
+    return [*head, "", *lines[:FACTS], "  …", "", *lines[relapsed : relapsed + PROBLEM], "  …"]

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -39,18 +40,20 @@ def time_limit(seconds: float) -> Iterator[None]:
 def _rendered(session: Session, report: Report) -> Rendered:
     """Render with the report's own template; if that fails, with the shipped default, and say so.
 
-    A template that fails is not asked again in this run: it may take its full time each time.
+    A template that ran out of time is not asked again in this run.
     """
     templates = session.today.templates
     key = (report.template, report.type, report.locale)
-    if key not in session.failed_templates:
+    if key not in session.slow_templates:
+        begun = time.monotonic()
         try:
             with time_limit(PATIENCE):
                 return templates.render(
                     report, template=report.template, locale=report.locale, timezone=report.timezone
                 )
         except TemplateError as error:
-            session.failed_templates.add(key)
+            if time.monotonic() - begun >= PATIENCE:
+                session.slow_templates.add(key)
             session.quarantine("template", f"{report.template}/{report.type}", str(error))
             session.fail(f"template {report.template}: {error}; the shipped default is used")
     with time_limit(PATIENCE):

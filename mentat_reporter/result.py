@@ -49,7 +49,7 @@ class RunResult:
         lines = list(self.plans)
         if self.windows:
             lines += _table(self)
-        else:
+        elif not (self.plans or self.delivered):
             lines.append("nothing was due")
         for severity, when in self.too_soon.items():
             lines.append(f"{severity}: skipped-too-soon, due at {_minute(when)}")

@@ -8,10 +8,12 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Final
 
 from mentat_reporter.clocks import Clocks
 from mentat_reporter.core.window import DEFAULT_TIMING, next_run
+from mentat_reporter.errors import UsageError
 from mentat_reporter.result import RunResult
 from mentat_reporter.rounds import retry_units, run_round
 from mentat_reporter.session import Progress, Session, opened
@@ -47,9 +49,9 @@ def report(settings: Settings, logger: logging.Logger, progress: Progress) -> Ru
     """
     with opened(settings, logger, progress) as session, _few_collections():
         drains = settings.moves_state
-        if session.writes:
-            _recover(session)
+        _check_groups(session)
         if drains:
+            _recover(session)
             _deliver(session, None)
         clocks = Clocks(session)
         for severity in settings.run.severities:
@@ -64,22 +66,33 @@ def report(settings: Settings, logger: logging.Logger, progress: Progress) -> Ru
         if drains:
             with transaction(session.main):
                 state.forget_windows(session.main, session.now - KEEP_WINDOWS)
+        logger.info("run summary: %s", session.result.log_line())
         if settings.run.regular:
             _tell_waiting(session, clocks)
-        logger.info("run summary: %s", session.result.log_line())
         return session.result
+
+
+def _check_groups(session: Session) -> None:
+    """Raise UsageError for groups on the command line that there are not."""
+    known = session.settings.run.groups and session.today.house.groups
+    for name in session.settings.run.groups:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f", did you mean {near[0]}?" if near else ""
+            raise UsageError(f"--abuse-group {name}: there is no enabled abuse group of that name{hint}")
 
 
 def deliver(settings: Settings, logger: logging.Logger, progress: Progress) -> RunResult:
     """Drain the outbox and nothing else."""
+    if settings.mail.test_mode:
+        raise UsageError("deliver sends what waits to its own recipients; leave out --mail-test-mode")
     with opened(settings, logger, progress) as session:
         if session.writes:
             _recover(session)
             _deliver(session, None)
         else:
-            session.result.plans += [
-                f"{count} mails {name}" for name, count in Outbox(session.main).counts().items()
-            ]
+            due = Outbox(session.main).due(session.now)
+            session.result.plans.append(f"{len(due)} mails would be tried")
         logger.info("run summary: %s", session.result.log_line())
         return session.result
 
@@ -120,9 +133,11 @@ def _deliver(session: Session, only: Sequence[int] | None) -> None:
         sent=done.sent, deferred=done.deferred, failed=done.failed, held=done.held, left=done.left
     )
     for alarm in done.alarms:
-        session.fail(alarm)
+        session.result.fail(alarm)  # it stands in the log already
     if done.deferred or done.failed:
         session.fail(f"{done.deferred} mails were deferred and {done.failed} failed; the log says why")
+    if done.left:
+        session.result.notes.append(f"{done.left} mails are left for the next run")
 
 
 def _tell_waiting(session: Session, clocks: Clocks) -> None:

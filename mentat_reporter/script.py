@@ -183,6 +183,9 @@ class MentatReporterScript(ZenScript):
 
     def _configure_postprocess(self) -> None:
         super()._configure_postprocess()
+        if self.c(self.CONFIG_REGULAR) and not (self._config_cli["quiet"] or self._raw().get("quiet")):
+            # pyzenkit is silent under --regular, for cron; a person at a terminal wants to read what it did
+            self.config[self.CONFIG_QUIET] = not (sys.stdout.isatty() or self._config_cli["dry_run"])
         logs = self.config[self.CORE][self.CORE_LOGGING]
         logs[self.CORE_LOGGING_LEVELC] = self._console_level()
         logs[self.CORE_LOGGING_LEVEL] = min(

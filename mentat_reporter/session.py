@@ -56,8 +56,8 @@ class Session:
     """What goes to quarantine: error and count by kind and reference."""
     mail_ids: list[int] = field(default_factory=list)
     """The outbox rows that this run made."""
-    failed_templates: set[tuple[str, str, str]] = field(default_factory=set)
-    """Template, kind of report and locale of what could not be rendered."""
+    slow_templates: set[tuple[str, str, str]] = field(default_factory=set)
+    """Template, kind of report and locale of what took too long."""
 
     @property
     def moves_state(self) -> bool:

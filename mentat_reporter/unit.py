@@ -147,7 +147,9 @@ def _store(session: Session, built: Sequence[Report], mails: Mapping[str, Mail])
     if built:
         reports.store(session.main, [reports.Stored(report, report.label in mails) for report in built])
     if mails:
-        outgoing = [outbox.OutgoingMail(label, *mail) for label, mail in mails.items()]
+        # a test's mail must not turn to the fallback recipients when it cannot be delivered
+        no_fallback = session.settings.mail.test_mode
+        outgoing = [outbox.OutgoingMail(label, *mail, fallback=no_fallback) for label, mail in mails.items()]
         session.mail_ids += outbox.enqueue(session.main, outgoing, session.now)
 
 

@@ -82,7 +82,8 @@ def plan_mail(
     if rules.test_mode:
         return plan._replace(redirected_to=rules.to or rules.admin)
     if listening[0].redirect:
-        return plan._replace(redirected_to=rules.admin)
+        # without an admin nobody gets it, which the caller says; never those who are to be spared
+        return plan._replace(redirected_to=rules.admin) if rules.admin else MailPlan((), ())
     if rules.to:
         plan = plan._replace(to=rules.to, cc=())
     if rules.cc:

@@ -1,8 +1,8 @@
 """What `import-groups` takes: the JSON document, checked key by key, every fault named.
 
-A key that stands in the document sets what it names, as a whole; one that does not leaves it as it
-is, or at its default for what is new. So `emails` sets the addresses of all severities, `networks`
-all networks of the group, and `{"name": "x", "enabled": false}` only switches x off.
+A key that stands in the document sets what it names; one that does not leaves it as it is, or at its
+default for what is new. So `emails` sets the addresses of all severities, and `{"name": "x", "enabled":
+false}` only switches x off. Networks and filters are added or changed; only `--replace` deletes.
 """
 
 import json
@@ -193,8 +193,8 @@ def read_documents(documents: Sequence[tuple[str, bytes]]) -> list[Document]:
 def refuse(faults: Faults) -> None:
     """Raise InputError if there are faults."""
     if faults:
-        count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
-        raise InputError("\n".join([f"nothing was imported, there is {count}:", *faults]))
+        count = "is a fault" if len(faults) == 1 else f"are {len(faults)} faults"
+        raise InputError("\n".join([f"nothing was imported, there {count}:", *faults]))
 
 
 def _read(content: bytes, faults: Faults) -> Entry:

@@ -1,7 +1,7 @@
 """Groups, networks, rules, detectors and classes as the main database has them today."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from mentat_reporter.core.addresses import parse_address
@@ -41,8 +41,13 @@ class House(NamedTuple):
     faults: list[Fault]
 
 
-def _duration(value: Any) -> Any:
-    return parse_duration(value) if isinstance(value, str) else None
+def _duration(value: Any) -> timedelta | None:
+    """Read a stored duration; what is not said is None."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no duration, write it as '6days' or 'none'")  # noqa: TRY004 - as for a bad text
+    return parse_duration(value)
 
 
 def own_timing(data: Any) -> dict[Severity, OwnTiming]:
@@ -83,7 +88,10 @@ def own_clocks(connection: Connection) -> dict[str, dict[Severity, OwnTiming]]:
 
 def _group(row: tuple[Any, ...], faults: list[Fault]) -> Group:
     name, mode, locale, timezone, redirect = row[1:6]
-    emails = {severity: tuple(row[6 + place] or ()) for place, severity in enumerate(SEVERITIES)}
+    emails = {
+        severity: tuple(address for address in row[6 + place] or () if address)
+        for place, severity in enumerate(SEVERITIES)
+    }
     timing: Mapping[Severity, OwnTiming] = {}
     try:
         timing = own_timing(row[11])
@@ -110,11 +118,23 @@ def _networks(rows: list[tuple[Any, ...]], faults: list[Fault]) -> list[Network]
     for group, row_id, text, rank, is_base in rows:
         try:
             address = parse_address(text)
-        except ValueError as error:
+        except (ValueError, AttributeError) as error:
             faults.append(Fault("group", f"{group} (network {row_id})", f"{error}; the network is left out"))
             continue
         networks.append(Network(group, address.version, address.first, address.last, rank, is_base))
     return networks
+
+
+def _credibilities(rows: list[tuple[Any, ...]], faults: list[Fault]) -> dict[str, float]:
+    found = {}
+    for name, credibility in rows:
+        if 0 <= credibility <= 1:
+            found[name] = float(credibility)
+        else:
+            faults.append(
+                Fault("group", f"detector {name}", f"credibility {credibility} is not 0 to 1; it counts as 1")
+            )
+    return found
 
 
 def _event_class(row: tuple[Any, ...]) -> EventClass:
@@ -152,7 +172,7 @@ def load(connection: Connection, now: datetime) -> House:
             groups.setdefault(row[1], _group(row, faults))
         networks = _networks(fetch("networks"), faults)
         rules = [RuleText(*row) for row in fetch("rules", now=naive(now))]
-        credibilities = {name: float(credibility) for name, credibility in fetch("detectors")}
+        credibilities = _credibilities(fetch("detectors"), faults)
         classes = {row[0]: _event_class(row) for row in fetch("event_classes")}
     return House(groups, networks, rules, credibilities, classes, faults)
 

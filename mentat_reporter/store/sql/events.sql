@@ -44,17 +44,17 @@ where e.id = any(%(ids)s::text[])
 
 -- name: newer
 -- How many events that a regular run will report are stored at or after `hi`, by severity, and when
--- the first and last of them were stored. A time that Python has no name for is cut down.
-select severity, count(*), least(min(storagetime), '9000-01-01'::timestamp) at time zone 'utc',
-       least(max(storagetime), '9000-01-01'::timestamp) at time zone 'utc'
+-- the first and last of them were stored. A time that no run reaches is nobody's news.
+select severity, count(*), min(storagetime) at time zone 'utc', max(storagetime) at time zone 'utc'
 from (
     select eventseverity as severity, storagetime from events
-    where storagetime >= %(hi)s::timestamp and cardinality(resolvedabuses) > 0
-      and not coalesce('Test' = any(category), false)
+    where storagetime >= %(hi)s::timestamp and storagetime < '9000-01-01'::timestamp
+      and cardinality(resolvedabuses) > 0 and not coalesce('Test' = any(category), false)
     union all
     select targetseverity, storagetime from events
-    where storagetime >= %(hi)s::timestamp and cardinality(targetabuses) > 0
-      and targetseverity is distinct from eventseverity and not coalesce('Test' = any(category), false)
+    where storagetime >= %(hi)s::timestamp and storagetime < '9000-01-01'::timestamp
+      and cardinality(targetabuses) > 0 and targetseverity is distinct from eventseverity
+      and not coalesce('Test' = any(category), false)
 ) as waiting
 where severity is not null
 group by severity

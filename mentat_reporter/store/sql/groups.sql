@@ -8,7 +8,7 @@ select g.id, g.name, s.mode::text, s.locale, s.timezone, coalesce(s.redirect, fa
 from groups g
 left join settings_reporting s on s.group_id = g.id
 left join mentat_reporter.group_settings o on o.group_name = g.name
-where g.enabled and g.name is not null
+where g.enabled and g.name <> ''
 order by g.name, s.id
 
 -- name: own_timing
@@ -16,14 +16,14 @@ order by g.name, s.id
 -- meanwhile is nobody's, as with the groups on the common clock.
 select o.group_name, o.timing
 from mentat_reporter.group_settings o
-join groups g on g.name = o.group_name
+join groups g on g.name = o.group_name and g.name <> ''
 where o.timing <> '{}'::jsonb
 
 -- name: networks
 select g.name, n.id, n.network::text, coalesce(n.rank, 0), n.is_base
 from networks n
 join groups g on g.id = n.group_id
-where g.enabled and g.name is not null
+where g.enabled and g.name <> ''
 
 -- name: rules
 -- Enabled and valid at `now`; global ones have no group.
