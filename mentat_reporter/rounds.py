@@ -33,6 +33,15 @@ def _postpone(
         state.consider(session.main, unit, intake.considered, opened.next_fetch_lo)
         if opened.id is not None:
             state.unit_done(session.main, opened, unit)
+    if given_up:
+        session.fail(_farewell(kept))
+
+
+def _farewell(retry: Retry) -> str:
+    return (
+        f"{_name(retry.unit)} failed {retry.attempts} times for the window up to "
+        f"{retry.window.hi:%Y-%m-%d %H:%M} UTC and is given up: {retry.error}; see docs/operations.md"
+    )
 
 
 def _attempt(
@@ -48,11 +57,14 @@ def _attempt(
             raise
         session.logger.debug("traceback of %s", _name(unit), exc_info=True)
         text = f"{type(error).__name__}: {str(error).strip()}"
-        again = " and will be tried again" if session.moves_state else ""
-        session.fail(f"{_name(unit)} failed{again}: {text}")
         session.quarantine("group", _name(unit), text)
-        if session.moves_state:
-            _postpone(session, unit, opened, intake, (retry.attempts if retry else 0) + 1, text)
+        if not session.moves_state:
+            session.fail(f"{_name(unit)} failed: {text}")
+            return False
+        attempts = (retry.attempts if retry else 0) + 1
+        outcome = "and will be tried again" if attempts < GIVE_UP else f"{attempts} times and is given up"
+        session.fail(f"{_name(unit)} failed {outcome}: {text}")
+        _postpone(session, unit, opened, intake, attempts, text)
         return False
     return True
 
@@ -227,11 +239,7 @@ def retry_units(session: Session, severity: Severity) -> None:
     blocked: set[Unit] = set()
     for retry in found:
         if retry.next_attempt is None:
-            session.fail(
-                f"{_name(retry.unit)} failed {retry.attempts} times for the window up to "
-                f"{retry.window.hi:%Y-%m-%d %H:%M} UTC and was given up: {retry.error}; "
-                "see docs/operations.md"
-            )
+            session.fail(_farewell(retry))
             continue
         waits_only = retry.attempts == 0
         due = waits_only or retry.next_attempt <= session.now

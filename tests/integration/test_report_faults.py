@@ -175,7 +175,7 @@ def test_a_stored_time_that_no_calendar_has_stops_nobody(reporter: Reporter) -> 
 
     assert reporter.told() == {ALICE: ["good"]}
     assert result.exit_code == 0
-    assert [note.partition(" low")[0] for note in result.notes] == ["2"]
+    assert result.notes == []
     assert reporter.run(START + TEN).exit_code == 0
 
 
@@ -297,7 +297,7 @@ def test_an_address_list_with_garbage_gives_what_is_usable(reporter: Reporter) -
         "good@alice.example": ALICE,
         "last@reporter.example": None,
     }
-    assert sum("is no address, it is left out" in line for line in result.failures) == 5
+    assert sum("is no address, it is left out" in line for line in result.failures) == 4
     assert result.exit_code == 3
 
 
@@ -472,7 +472,7 @@ def test_a_failure_is_named_once_however_often_it_happens(
 
     assert len(result.failures) == 1
     assert len([line for line in caplog.messages if line.startswith("template default")]) == 1
-    assert reporter.value("select count from mentat_reporter.quarantine where kind = 'template'") == 1
+    assert reporter.value("select count from mentat_reporter.quarantine where kind = 'template'") == 20
 
 
 def test_a_table_that_is_gone_is_said_before_anything_is_done(reporter: Reporter) -> None:

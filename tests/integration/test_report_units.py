@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import psycopg2
@@ -43,9 +44,12 @@ FULL = "RaiseException: the disk is full\nCONTEXT:  PL/pgSQL function fault() li
 REPAIR = "drop trigger fault on asoc_groups_reports; drop function fault"
 
 
-def store_round(reporter: Reporter, number: int = 0) -> None:
-    """Store an event of each of the three groups in the window that ends `number` times ten minutes later."""
-    at = START + number * TEN - MINUTE
+def store_round(reporter: Reporter, number: int = 0, before: timedelta = MINUTE) -> None:
+    """Store an event of each of the three groups in the window that ends `number` times ten minutes later.
+
+    `before` its end: within the margin, so that the next window fetches them again, unless told otherwise.
+    """
+    at = START + number * TEN - before
     reporter.store(
         *(
             event(f"{name} {number}", at, f"{prefix}.{number + 1}", severity="high")
@@ -81,15 +85,15 @@ def test_a_unit_that_fails_is_named_and_the_others_are_served(failing: Reporter)
     assert {window["state"] for window in failing.windows()} == {"done"}
 
 
-def test_a_unit_that_fails_leaves_nothing_but_its_own_bounds(failing: Reporter) -> None:
+def test_a_unit_that_fails_leaves_nothing_but_its_own_bounds_and_what_it_owes(failing: Reporter) -> None:
     failing.run(START)
 
     [row] = failing.dicts("select * from mentat_reporter.unit_retry")
     assert (row["group_name"], row["severity"], row["direction"], row["clock"]) == (BOB, "high", "source", "")
     assert (row["lo"], row["hi"], row["fetch_lo"], row["period"]) == (START - TEN, START, START - TEN, TEN)
-    assert (row["attempts"], row["next_attempt"]) == (1, START + TEN)
+    assert (row["attempts"], row["next_attempt"], row["event_ids"]) == (1, START + TEN, ["b 0"])
     assert "the disk is full" in row["error"]
-    for table in ("considered", "threshold", "thresholded_event"):
+    for table in ("threshold", "thresholded_event"):
         assert failing.rows(f"select * from mentat_reporter.{table} where group_name = %s", BOB) == []
     assert (
         failing.rows("select a.address from mentat_reporter.outbox_recipient a where a.address = %s", BOB)
@@ -175,7 +179,8 @@ def test_after_ten_failures_a_unit_is_kept_and_said_and_later_windows_are_served
     store_round(failing, 10)
     after = failing.run(START + 10 * TEN)
 
-    assert after.exit_code == 0
+    assert after.exit_code == 3  # until somebody looks
+    assert any("failed 10 times" in line and "was given up" in line for line in after.failures)
     assert failing.told()[BOB] == ["b 10"]
     assert retries(failing) == [(BOB, START, 10, None)]
 
@@ -198,11 +203,7 @@ def test_what_waited_behind_a_unit_that_is_given_up_is_served_by_the_next_run(re
         reporter.run(START + number * TEN)
 
     assert retries(reporter) == [(BOB, START, 10, None)]
-    assert [report["statistics"]["list_ids"] for report in reporter.reports()] == [
-        ["b 0", "b 1"],  # what the next window may fetch again is not lost with the unit
-        ["b 2"],
-        ["b 3"],
-    ]
+    assert [report["statistics"]["list_ids"] for report in reporter.reports()] == [["b 1"], ["b 2"], ["b 3"]]
 
 
 def test_a_unit_that_was_given_up_repeats_nothing_when_an_operator_lets_it_try_again(
@@ -223,14 +224,14 @@ def test_a_unit_that_was_given_up_repeats_nothing_when_an_operator_lets_it_try_a
             event(f"more {number}", START + number * TEN - MINUTE, "198.51.100.50", severity="high")
         )
         reporter.run(START + number * TEN)
-    assert reporter.value(
-        "select max(storagetime) from mentat_reporter.considered where group_name = %s", BOB
-    ) < (START + 3 * TEN)
+    assert reporter.told() == {BOB: ["more 1"]}
 
     reporter.execute("update mentat_reporter.unit_retry set next_attempt = %s", START)
     reporter.run(START + 4 * TEN)
     reporter.run(START + 5 * TEN)
 
+    held = reporter.rows("select event_id from mentat_reporter.thresholded_event order by 1")
+    assert held == [("more 2",), ("more 3",)]  # no event that was told before
     assert reporter.told() == {BOB: ["b 0", "b 1", "b 2", "b 3", "b 4", "more 1", "only there"]}
     assert reporter.rows("select * from mentat_reporter.considered") == []
 
@@ -266,6 +267,28 @@ def test_a_failing_unit_keeps_its_thresholds_until_it_is_made_good(reporter: Rep
     [_, relapse] = reporter.reports()
     assert relapse["evcount_rlp"] == 1
     assert relapse["dt_to"] == (START + DAY).replace(tzinfo=None)
+
+
+def test_what_a_failed_unit_owes_is_told_to_whom_it_belongs_when_it_is_made_good(failing: Reporter) -> None:
+    failing.run(START)
+    failing.execute(
+        "update networks set group_id = (select id from groups where name = %s) where group_id = 2", ALICE
+    )
+
+    failing.run(START + TEN)
+
+    assert failing.told() == {ALICE: ["a 0", "b 0"], CAROL: ["c 0"]}
+    assert retries(failing) == []
+
+
+def test_what_a_group_owes_that_is_gone_is_counted_as_nobodys(failing: Reporter) -> None:
+    failing.run(START)
+    failing.execute("update groups set enabled = false where name = %s", BOB)
+
+    result = failing.run(START + TEN)
+
+    assert result.counts["high"]["unowned"] == 1
+    assert retries(failing) == []
 
 
 def test_a_unit_that_cannot_be_rendered_fails_alone(
@@ -340,7 +363,7 @@ def test_a_killed_run_is_taken_up_with_its_bounds_and_repeats_nothing(
     reporter: Reporter, units: int, error: type[BaseException]
 ) -> None:
     reporter.groups()
-    store_round(reporter)
+    store_round(reporter, before=TEN - MINUTE)
     with dying(units, error):
         reporter.run(START)
     [killed] = [window for window in reporter.windows() if window["state"] == "open"]
@@ -359,6 +382,7 @@ def test_a_killed_run_is_taken_up_with_its_bounds_and_repeats_nothing(
     assert reporter.told() == {ALICE: ["a 0", "a 1"], BOB: ["b 0", "b 1"], CAROL: ["c 0", "c 1"]}
     assert sorted(reporter.recipients()) == sorted([ALICE, BOB, CAROL] * 2)
     assert reporter.rows("select * from mentat_reporter.unit_done") == []
+    assert reporter.rows("select * from mentat_reporter.thresholded_event") == []  # told twice, it is held
 
 
 def test_a_run_killed_before_its_mail_went_leaves_it_to_the_next(
@@ -432,7 +456,7 @@ def test_a_run_out_of_time_stops_between_units_and_the_next_goes_on(
         patch.setattr(Session, "out_of_time", lambda self: self.result.total("reports") > 0)
         reporter.run(START)
     assert reporter.told() == {ALICE: ["a 0"]}
-    assert "out of time (--max-runtime); the next run goes on here" in caplog.messages
+    assert "out of time (--max-runtime): the next run goes on here" in caplog.messages
 
     reporter.run(START + TEN)
 

@@ -254,6 +254,7 @@ def test_nobody_is_written_to_twice_and_nobody_unasked(
         severity=severity,
         report_type=report_type,
         fallback=("cert@x.example",),
+        admin=("admin@x.example",),
     )
 
     listening = [one for one in wanting(chain, report_type, MailRules()) if not one.mute]
@@ -264,3 +265,11 @@ def test_nobody_is_written_to_twice_and_nobody_unasked(
         assert plan.to
         assert len({*plan.to, *plan.cc}) == len(plan.to) + len(plan.cc)
         assert plan.fallback == "global" or {*plan.to, *plan.cc} <= known
+
+
+def test_a_redirected_report_without_an_admin_goes_to_nobody() -> None:
+    group = Group(name="a", emails={"low": ("abuse@a.example",)}, redirect=True)
+
+    plan = planned(group, fallback=("cert@x.example",))
+
+    assert plan == MailPlan((), ())
