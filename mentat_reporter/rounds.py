@@ -62,8 +62,8 @@ def _attempt(
             session.fail(f"{_name(unit)} failed: {text}")
             return False
         attempts = (retry.attempts if retry else 0) + 1
-        outcome = "and will be tried again" if attempts < GIVE_UP else f"{attempts} times and is given up"
-        session.fail(f"{_name(unit)} failed {outcome}: {text}")
+        if attempts < GIVE_UP:
+            session.fail(f"{_name(unit)} failed and will be tried again: {text}")
         _postpone(session, unit, opened, intake, attempts, text)
         return False
     return True

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-import psycopg2.errors
-
 from mentat_reporter.core.idea import StoredEvent
 from mentat_reporter.core.model import Severity
 from mentat_reporter.store.connection import Connection
@@ -16,10 +14,10 @@ BATCH: Final = 2000
 
 
 class Raw(NamedTuple):
-    """A stored event with its message still in bytes or text; None: the message is missing."""
+    """A stored event with its message still in bytes; None: the message is missing."""
 
     stored: StoredEvent
-    message: str | bytes | None
+    message: bytes | None
 
 
 class Waiting(NamedTuple):
@@ -45,35 +43,18 @@ def naive(time: datetime) -> datetime:
 
 def _raw(row: tuple[Any, ...]) -> Raw:
     message = row[8]
-    return Raw(StoredEvent(*row[:8]), message.tobytes() if isinstance(message, memoryview) else message)
-
-
-def _rows(connection: Connection, query: str, parameters: dict[str, Any]) -> Iterator[Raw]:
-    with connection, connection.cursor(name="events") as cursor:
-        cursor.itersize = BATCH
-        cursor.execute(get(query), parameters)
-        for row in cursor:
-            yield _raw(row)
+    return Raw(StoredEvent(*row[:8]), None if message is None else bytes(message))
 
 
 def stream(
     connection: Connection, severity: Severity, lo: datetime, hi: datetime, *, test_data: bool
 ) -> Iterator[Raw]:
-    """Yield the events of a severity stored in `[lo, hi)` that name a group, in no particular order.
-
-    A window that holds a message which is no UTF-8 is read as bytes from the message on that showed it:
-    what was yielded before is not yielded again.
-    """
+    """Yield the events of a severity stored in `[lo, hi)` that name a group, in no particular order."""
     parameters = {"severity": severity, "lo": naive(lo), "hi": naive(hi), "test": test_data}
-    seen: set[str] = set()
-    try:
-        for raw in _rows(connection, "events.stream", parameters):
-            seen.add(raw.stored.id)
-            yield raw
-    except (psycopg2.errors.CharacterNotInRepertoire, psycopg2.errors.UntranslatableCharacter):
-        yield from (
-            raw for raw in _rows(connection, "events.stream_bytes", parameters) if raw.stored.id not in seen
-        )
+    with connection, connection.cursor(name="events") as cursor:
+        cursor.itersize = BATCH
+        cursor.execute(get("events.stream"), parameters)
+        yield from map(_raw, cursor)
 
 
 def by_ids(connection: Connection, ids: Sequence[str]) -> Iterator[Raw]:

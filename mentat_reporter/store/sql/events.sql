@@ -2,23 +2,7 @@
 
 -- name: stream
 -- The events of a severity in either direction that name a group, stored in [lo, hi); `test` picks
--- Test events alone or leaves them out.
-select e.id, e.storagetime at time zone 'utc', e.eventclass, e.targetclass,
-       case when cardinality(e.resolvedabuses) > 0 then e.eventseverity end,
-       case when cardinality(e.targetabuses) > 0 then e.targetseverity end,
-       e.shadow_reporting, e.shadow_reporting_target,
-       convert_from(j.event, 'UTF8')
-from events e
-left join events_json j on j.id = e.id
-where e.storagetime >= %(lo)s::timestamp and e.storagetime < %(hi)s::timestamp
-  and coalesce('Test' = any(e.category), false) = %(test)s::boolean
-  and (
-      (e.eventseverity = %(severity)s::text and cardinality(e.resolvedabuses) > 0)
-      or (e.targetseverity = %(severity)s::text and cardinality(e.targetabuses) > 0)
-  )
-
--- name: stream_bytes
--- The same for a window that holds a message which is no UTF-8.
+-- Test events alone or leaves them out. Messages come as bytes: one that is no UTF-8 stops nobody.
 select e.id, e.storagetime at time zone 'utc', e.eventclass, e.targetclass,
        case when cardinality(e.resolvedabuses) > 0 then e.eventseverity end,
        case when cardinality(e.targetabuses) > 0 then e.targetseverity end,
