@@ -23,16 +23,17 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 import psycopg2
 from psycopg2.extensions import make_dsn
 
 from mentat_reporter.errors import EmbeddedError
+from mentat_reporter.store import accounts
 
 Dsn: TypeAlias = dict[str, str]  # libpq keywords: host, port, user, dbname
 
@@ -48,9 +49,6 @@ NOT_INSTALLED: Final = (
     "no database is configured and the embedded PostgreSQL is not installed: set __core__database in the "
     "configuration or `pip install 'mentat-reporter[embedded]'`"
 )
-NOT_YOURS: Final = "run as the account that owns it, or set MENTAT_REPORTER_HOME to a folder of your own"
-# Nothing of the caller's: a PGPORT or a locale must change neither the server nor the language of its log.
-ENVIRONMENT: Final = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 # Written to postgresql.conf once, where an administrator may change them.
 CONFIGURATION: Final = {
     "listen_addresses": "",
@@ -63,11 +61,6 @@ CONFIGURATION: Final = {
 CARELESS: Final = ["--fsync=off", "--synchronous_commit=off", "--full_page_writes=off"]
 # Servers of this process, kept to be reaped: a zombie's pid would pass for a living server.
 _children: Final[dict[int, subprocess.Popen[bytes]]] = {}
-
-
-class _Account(NamedTuple):
-    uid: int
-    gid: int
 
 
 @dataclass(frozen=True)
@@ -145,13 +138,13 @@ class Cluster:
                     with suppress(OSError):
                         self.socket.rmdir()
 
-    def _start(self, wheel: Path, account: _Account) -> None:
-        if _is_root():
+    def _start(self, wheel: Path, account: accounts.Account) -> None:
+        if accounts.is_root():
             self._open_way(account)
         binaries = self._reachable(wheel, account)
         if not all((self.data / name).is_file() for name in ("PG_VERSION", "global/pg_control")):
             self._create(binaries, account)
-        _make_private(self.socket, account)
+        accounts.make_private(self.socket, account)
         self._await(lambda: self._launch(binaries, account))
 
     def _await(self, launch: Callable[[], subprocess.Popen[bytes]]) -> None:
@@ -172,19 +165,19 @@ class Cluster:
                 )
             time.sleep(POLL)
 
-    def _launch(self, binaries: Path, account: _Account) -> subprocess.Popen[bytes]:
+    def _launch(self, binaries: Path, account: accounts.Account) -> subprocess.Popen[bytes]:
         options = [
             f"--unix_socket_directories={self.socket}",
             "--unix_socket_permissions=0700",
             f"--port={PORT}",
         ]
         options += [] if self.durable else CARELESS
-        environment = ENVIRONMENT | {
+        environment = accounts.ENVIRONMENT | {
             # A crashed server's number may be another process's by now. So PostgreSQL is told that it is no
             # server; its look for backends left over still happens, unlike when the pid file is deleted.
             "PG_GRANDPARENT_PID": str(self._recorded_pid() or 0)
         }
-        log = _open_private(self.log)
+        log = accounts.open_private(self.log)
         try:
             server = subprocess.Popen(  # noqa: S603  a list, no shell
                 [binaries / "postgres", "-D", self.data, *options],
@@ -194,23 +187,23 @@ class Cluster:
                 cwd="/",
                 env=environment,
                 start_new_session=True,
-                **_switch(account),
+                **accounts.switch(account),
             )
         finally:
             os.close(log)
         _children[server.pid] = server
         return server
 
-    def _create(self, binaries: Path, account: _Account) -> None:
+    def _create(self, binaries: Path, account: accounts.Account) -> None:
         """Make the data directory beside its place and rename it: a killed initdb leaves nothing half."""
         for leftover in self.folder.glob("data.*"):
             shutil.rmtree(leftover, ignore_errors=True)
         fresh = Path(tempfile.mkdtemp(prefix="data.", dir=self.folder))
-        _make_private(fresh, account)
+        accounts.make_private(fresh, account)
         options = ["--username=postgres", "--auth-local=trust", "--auth-host=reject", "--no-instructions"]
         options += ["--encoding=UTF8", "--locale=C"] + ([] if self.durable else ["--no-sync"])
         options += [f"--set={name}={value}" for name, value in CONFIGURATION.items()]
-        outcome = _run([binaries / "initdb", "-D", fresh, *options], account)
+        outcome = accounts.run([binaries / "initdb", "-D", fresh, *options], account)
         if outcome.returncode:
             shutil.rmtree(fresh, ignore_errors=True)
             raise EmbeddedError(f"initdb failed in {self.folder}: {outcome.stdout.strip()}")
@@ -219,52 +212,54 @@ class Cluster:
         fresh.rename(self.data)
         _sync(self.folder)
 
-    def _account(self) -> _Account:
+    def _account(self) -> accounts.Account:
         """Say who runs the server: oneself; for root the owner of the data, `postgres` or `nobody`."""
-        if not _is_root():
-            return _Account(os.geteuid(), os.getegid())
+        if not accounts.is_root():
+            return accounts.Account(os.geteuid(), os.getegid())
         with suppress(FileNotFoundError):
             owner = self.data.stat()
             if owner.st_uid:
-                return _Account(owner.st_uid, owner.st_gid)
+                return accounts.Account(owner.st_uid, owner.st_gid)
         for name in ("postgres", "nobody"):
             with suppress(KeyError):
-                return _Account(*pwd.getpwnam(name)[2:4])
+                return accounts.Account(*pwd.getpwnam(name)[2:4])
         raise EmbeddedError("PostgreSQL refuses to run as root: add an account (`useradd --system postgres`)")
 
     def _make_folder(self) -> None:
         """Make the home and our folder in it, both private."""
         missing = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         for path in reversed(missing):
-            wanted = 0o755 if _is_root() and path not in (self.folder, self.folder.parent) else 0o700
+            wanted = 0o755 if accounts.is_root() and path not in (self.folder, self.folder.parent) else 0o700
             with suppress(FileExistsError):
                 path.mkdir(mode=wanted)
                 # Only ever add rights: another starter may have opened the way in the meantime.
                 if (given := stat.S_IMODE(path.stat().st_mode)) & wanted != wanted:
                     path.chmod(given | wanted)
-        if _is_root():
-            _check_owner(self.folder.parent)  # its owner could put anything in the place of what is inside
-        _check_owner(self.folder)
+        if accounts.is_root():
+            accounts.check_owner(
+                self.folder.parent
+            )  # its owner could put anything in the place of what is inside
+        accounts.check_owner(self.folder)
 
-    def _open_way(self, account: _Account) -> None:
+    def _open_way(self, account: accounts.Account) -> None:
         """Let the account that runs root's server pass through our folder and the home, and nobody else."""
         home, name = self.folder.parent, pwd.getpwuid(account.uid).pw_name
         os.chown(self.folder, 0, account.gid)
         self.folder.chmod(0o710)
-        if not _may_execute(account, home) and _is_ours_to_open(home):
+        if not accounts.may_execute(account, home) and accounts.is_ours_to_open(home):
             os.chown(home, 0, account.gid)
             home.chmod(0o710)
-        closed = [] if _may_execute(account, self.folder) else [*reversed(self.folder.parents)]
+        closed = [] if accounts.may_execute(account, self.folder) else [*reversed(self.folder.parents)]
         for path in closed:
-            if not _may_execute(account, path):
+            if not accounts.may_execute(account, path):
                 raise EmbeddedError(
                     f"PostgreSQL refuses to run as root, and the account {name}, which runs it, may not "
                     f"enter {path}: set MENTAT_REPORTER_HOME to another folder, or `chmod o+x {path}`"
                 )
 
-    def _reachable(self, wheel: Path, account: _Account) -> Path:
+    def _reachable(self, wheel: Path, account: accounts.Account) -> Path:
         """Give the folder of the binaries: in a copy of the wheel when the account cannot reach it."""
-        if not _is_root() or _may_execute(account, wheel / BINARIES / "postgres"):
+        if not accounts.is_root() or accounts.may_execute(account, wheel / BINARIES / "postgres"):
             return wheel / BINARIES
         copy, version = self.folder / "wheel", importlib.metadata.version(PACKAGE)
         if not (copy / version).exists():
@@ -279,7 +274,7 @@ class Cluster:
     def _refusal(self) -> str | None:
         """Try a connection: None when it succeeds, else why it does not."""
         try:
-            _check_private(self.socket, self._account())
+            accounts.check_private(self.socket, self._account())
             psycopg2.connect(make_dsn(**self.dsn, connect_timeout=5)).close()
         except (psycopg2.OperationalError, OSError, EmbeddedError) as error:
             return str(error).strip()
@@ -299,9 +294,9 @@ class Cluster:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        _check_owner(self.folder)
+        accounts.check_owner(self.folder)
         path = self.folder / "lock"
-        handle = _open_private(path)
+        handle = accounts.open_private(path)
         try:
             if not _wait(lambda: _lock(handle), LOCK_TIMEOUT):
                 raise EmbeddedError(f"another process has held {path} for {LOCK_TIMEOUT:.0f} s")
@@ -314,7 +309,7 @@ class Cluster:
         try:
             yield
         except OSError as error:
-            cure = f"; {NOT_YOURS}" if isinstance(error, PermissionError) else ""
+            cure = f"; {accounts.NOT_YOURS}" if isinstance(error, PermissionError) else ""
             raise EmbeddedError(f"the PostgreSQL in {self.folder} cannot be {deed}: {error}{cure}") from error
 
 
@@ -323,11 +318,11 @@ def default_home() -> Path:
     named = os.environ.get("MENTAT_REPORTER_HOME")
     if named:
         return Path(named)
-    return Path("/var/lib/mentat-reporter") if _is_root() else Path.home() / ".local/state/mentat-reporter"
-
-
-def _is_root() -> bool:
-    return os.geteuid() == 0
+    return (
+        Path("/var/lib/mentat-reporter")
+        if accounts.is_root()
+        else Path.home() / ".local/state/mentat-reporter"
+    )
 
 
 def _installed() -> Path:
@@ -348,68 +343,6 @@ def _copy_programs(wheel: Path, target: Path) -> None:
             shutil.copytree(wheel / name, target / name, ignore=unused)
     for path in (target, *target.rglob("*")):
         path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
-
-
-def _switch(account: _Account) -> dict[str, Any]:
-    """Give the keywords with which `subprocess` runs a program as an account."""
-    return {"user": account.uid, "group": account.gid, "extra_groups": []} if _is_root() else {}
-
-
-def _run(command: Sequence[str | Path], account: _Account) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603  a list, no shell
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd="/",
-        env=ENVIRONMENT,
-        text=True,
-        errors="replace",
-        check=False,
-        **_switch(account),
-    )
-
-
-def _may_execute(account: _Account, path: Path) -> bool:
-    """Ask the kernel, as that account, whether it may enter a folder or run a file: ACLs count too."""
-    return _run(["test", "-x", path], account).returncode == 0
-
-
-def _is_ours_to_open(home: Path) -> bool:
-    """Tell whether a home is root's alone and made for the reporter, not the folder where root logs in."""
-    status = home.stat()
-    return (status.st_uid, status.st_gid) == (0, 0) and home != Path(pwd.getpwuid(0).pw_dir)
-
-
-def _check_owner(folder: Path) -> None:
-    status = folder.lstat()  # a link to elsewhere is not ours to open or close
-    if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode):
-        raise EmbeddedError(
-            f"{folder} is not a folder of uid {os.geteuid()} but of {status.st_uid}; {NOT_YOURS}"
-        )
-
-
-def _make_private(folder: Path, account: _Account) -> None:
-    folder.mkdir(mode=0o700, exist_ok=True)
-    status = folder.lstat()
-    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
-        folder.chmod(0o700)
-        if _is_root():
-            os.chown(folder, *account)
-    _check_private(folder, account)
-
-
-def _check_private(folder: Path, account: _Account) -> None:
-    """Refuse a link or a folder that others own or may enter: whoever made it could pose as the server."""
-    status = folder.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != account.uid or status.st_mode & 0o077:
-        raise EmbeddedError(f"{folder} is not a private folder of the server's account: remove it")
-
-
-def _open_private(path: Path) -> int:
-    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    os.fchmod(handle, 0o600)
-    return handle
 
 
 def _sync(folder: Path) -> None:
@@ -445,7 +378,10 @@ def _works_on(pid: int, data: Path) -> bool:
         with suppress(OSError):
             return os.fsencode(data) in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         return False
-    return f" -D {data} " in _run(["ps", "-o", "command=", "-p", str(pid)], _Account(0, 0)).stdout
+    return (
+        f" -D {data} "
+        in accounts.run(["ps", "-o", "command=", "-p", str(pid)], accounts.Account(0, 0)).stdout
+    )
 
 
 def _length(log: Path) -> int:

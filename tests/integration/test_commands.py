@@ -12,7 +12,9 @@ from factories import compiled_catalogues
 from integration.helpers_run import MINUTE, START, event, group, insert_events
 from integration.test_script import Caller
 
+from mentat_reporter import imports
 from mentat_reporter.lock import SimpleFlock
+from mentat_reporter.settings import build_settings
 from mentat_reporter.store.connection import Connection, connect
 
 Completed = subprocess.CompletedProcess[str]
@@ -56,9 +58,11 @@ def call(tmp_path: Path, empty: dict[str, str]) -> Caller:
 
 
 def ready(call: Caller) -> None:
-    for words in (["init"], ["import-groups", "groups.json"], ["import-events", "events.ndjson"]):
-        done = call(*words)
-        assert (done.returncode, done.stderr) == (0, "")
+    """Make the tables and import both files, in this process."""
+    settings, _ = build_settings(json.loads(call.config.read_text()), home=call.home)
+    imports.initialise(settings)
+    assert imports.import_groups(settings, [str(call.cwd / "groups.json")], replace=False).faults == []
+    assert imports.import_events(settings, [str(call.cwd / "events.ndjson")]).faults == []
 
 
 def mails(call: Caller) -> list[str]:
@@ -166,6 +170,7 @@ def test_a_run_that_served_only_some_exits_3_and_says_why_once(call: Caller, emp
 def test_a_second_run_exits_75_and_is_calm(call: Caller) -> None:
     ready(call)
 
+    call.home.mkdir(exist_ok=True)
     with SimpleFlock(call.home / "mentat-reporter.lock"):
         done = call("--regular", "--time-high", START.isoformat())
 

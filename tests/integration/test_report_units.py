@@ -172,8 +172,8 @@ def test_after_ten_failures_a_unit_is_kept_and_said_and_later_windows_are_served
     tenth = failing.run(START + 9 * TEN)
 
     farewell = (
-        f"group {BOB}, high source failed 10 times for the window up to 2026-05-04 12:00 UTC and is given up: "
-        f"{FULL}; see docs/operations.md"
+        f"group {BOB}, high source failed 10 times for the window up to 2026-05-04 12:00 UTC"
+        f" and is given up: {FULL}; see docs/operations.md"
     )
     assert farewell in tenth.failures
     assert not any("will be tried again" in line for line in tenth.failures)
