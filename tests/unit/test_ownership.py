@@ -20,14 +20,17 @@ def shares(written: str, *networks_: Network) -> list[Share]:
 
 def test_the_most_specific_network_leads_the_chain() -> None:
     assert shares(
-        "192.0.2.1", network("wide", "192.0.0.0/16"), network("narrow", "192.0.2.0/24"), network("one", "192.0.2.1")
+        "192.0.2.1",
+        network("wide", "192.0.0.0/16"),
+        network("narrow", "192.0.2.0/24"),
+        network("one", "192.0.2.1"),
     ) == [("192.0.2.1", ("one", "narrow", "wide"), ())]
 
 
 def test_of_two_equally_large_networks_the_one_that_begins_higher_leads() -> None:
-    assert shares(
-        "192.0.2.5", network("a", "192.0.2.0-192.0.2.9"), network("b", "192.0.2.1-192.0.2.10")
-    ) == [("192.0.2.5", ("b", "a"), ())]
+    assert shares("192.0.2.5", network("a", "192.0.2.0-192.0.2.9"), network("b", "192.0.2.1-192.0.2.10")) == [
+        ("192.0.2.5", ("b", "a"), ())
+    ]
 
 
 def test_of_two_equal_networks_the_name_decides() -> None:
@@ -119,7 +122,9 @@ def test_looking_up_agrees_with_asking_for_every_address(address: Address, known
 
 
 @given(addresses(), st.lists(networks(), max_size=12), st.randoms())
-def test_the_order_of_networks_does_not_matter(address: Address, known: list[Network], random: object) -> None:
+def test_the_order_of_networks_does_not_matter(
+    address: Address, known: list[Network], random: object
+) -> None:
     shuffled = list(known)
     random.shuffle(shuffled)  # type: ignore[attr-defined] # a random.Random
 

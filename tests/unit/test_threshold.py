@@ -1,6 +1,7 @@
 """SEMANTICS section 6: told, held back, told again."""
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from factories_core import event, sighting
 from hypothesis import given
@@ -83,7 +84,9 @@ def test_a_problem_does_not_relapse_before_its_threshold_ends() -> None:
 
 
 def test_without_a_relapse_period_nothing_relapses() -> None:
-    assert relapsed_events(threshold(START), [Held("one", START + 5 * DAY)], window(START + 7 * DAY), None) == []
+    assert (
+        relapsed_events(threshold(START), [Held("one", START + 5 * DAY)], window(START + 7 * DAY), None) == []
+    )
 
 
 def test_what_was_held_before_the_threshold_was_set_is_not_told_again() -> None:
@@ -112,7 +115,12 @@ sightings = st.lists(
     max_size=20,
 )
 thresholds = st.dictionaries(
-    st.builds(Problem, st.just(False), st.sampled_from(["scan", "spam"]), st.sampled_from(["192.0.2.1", "192.0.2.2"])),
+    st.builds(
+        Problem,
+        st.just(False),
+        st.sampled_from(["scan", "spam"]),
+        st.sampled_from(["192.0.2.1", "192.0.2.2"]),
+    ),
     moments.map(threshold),
 )
 
@@ -127,7 +135,9 @@ def test_every_sighting_is_either_told_or_held(
 
 
 @given(sightings, thresholds, moments)
-def test_the_order_of_sightings_does_not_matter(seen: list[Sighting], known: dict[Problem, Threshold], hi: datetime) -> None:
+def test_the_order_of_sightings_does_not_matter(
+    seen: list[Sighting], known: dict[Problem, Threshold], hi: datetime
+) -> None:
     forward, backward = decide(seen, known, window(hi)), decide(seen[::-1], known, window(hi))
 
     assert sorted(map(id, forward.reported)) == sorted(map(id, backward.reported))
@@ -151,4 +161,4 @@ def test_nothing_is_told_twice_within_a_threshold(gaps: list[int]) -> None:
             assert times is not None
             known[problem_of(seen)] = Threshold(*times, "label")
 
-    assert all(later - earlier >= 6 * DAY for earlier, later in zip(told, told[1:], strict=False))
+    assert all(later - earlier >= 6 * DAY for earlier, later in pairwise(told))

@@ -16,7 +16,9 @@ periods = st.sampled_from([TEN, timedelta(hours=2), DAY, timedelta(days=3)])
 
 
 def test_the_end_is_now_rounded_down_to_the_interval_in_utc() -> None:
-    assert floor_to(datetime(2026, 3, 2, 12, 19, 59, 999999, tzinfo=UTC), TEN) == datetime(2026, 3, 2, 12, 10, tzinfo=UTC)
+    assert floor_to(datetime(2026, 3, 2, 12, 19, 59, 999999, tzinfo=UTC), TEN) == datetime(
+        2026, 3, 2, 12, 10, tzinfo=UTC
+    )
     assert floor_to(datetime(2026, 3, 2, 12, 20, tzinfo=UTC), TEN) == datetime(2026, 3, 2, 12, 20, tzinfo=UTC)
 
 
