@@ -132,11 +132,18 @@ class Deal:
             return
         self._see(event.id, direction, event.storage_time)
         owners: dict[str, list[Sighting]] = {}
+        nobodys = 0
         for sighting in own(event, direction, session.today.ownership):
             if sighting.chain:
                 owners.setdefault(sighting.owner, []).append(sighting)
-        if not owners and self._counts(event.id, direction, event.storage_time):
-            session.result.add(self._severity, unowned=1, events=1)
+            else:
+                nobodys += 1
+        if (nobodys or side.invalid or not owners) and self._counts(event.id, direction, event.storage_time):
+            session.result.add(self._severity, unowned_addresses=nobodys, invalid_addresses=len(side.invalid))
+            if not owners:
+                session.result.add(self._severity, unowned=1, events=1)
+            if side.invalid:
+                session.logger.info("event %s: no address: %s", event.id, ", ".join(side.invalid[:5]))
         for owner, sightings in owners.items():
             key = (owner, direction)
             if self._takes(key, event):

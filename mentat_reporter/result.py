@@ -57,11 +57,24 @@ class RunResult:
             lines.append(
                 "mail: " + ", ".join(f"{count} {state}" for state, count in self.delivered.items() if count)
             )
-        return lines + self.notes
+        return lines + self._leftovers() + self.notes
+
+    def _leftovers(self) -> list[str]:
+        """Say what of the events' addresses could go to nobody."""
+        told = {
+            "unowned_addresses": "addresses or parts of them are in nobody's networks",
+            "invalid_addresses": "entries of events are no addresses, the log names them",
+        }
+        return [f"{self.total(name):,} {text}" for name, text in told.items() if self.total(name)]
 
     def log_line(self) -> str:
         """Return the run in one line, for the log."""
         parts = [f"{name} {self.total(name)}" for name in COLUMNS]
+        parts += [
+            f"{name.replace('_', ' ')} {self.total(name)}"
+            for name in ("unowned_addresses", "invalid_addresses")
+            if self.total(name)
+        ]
         parts += [f"mail {state} {count}" for state, count in self.delivered.items() if count]
         return f"{len(self.windows)} windows: " + ", ".join(parts) + f"; {len(self.failures)} failures"
 

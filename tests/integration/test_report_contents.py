@@ -20,6 +20,8 @@ from integration.helpers_run import (
     reporter,
 )
 
+from mentat_reporter.core.model import SEVERITIES
+
 __all__ = ["reporter"]
 
 TEN = 10 * MINUTE
@@ -175,17 +177,19 @@ def test_first_and_last_time_are_the_least_and_the_greatest(reporter: Reporter) 
     assert line["event_count"] == 3
 
 
-@pytest.mark.parametrize(
-    ("severity", "letters"),
-    [("info", "SI"), ("low", "SL"), ("medium", "SM"), ("high", "SH"), ("critical", "SC")],
-)
-def test_labels_tell_date_type_and_severity(reporter: Reporter, severity: str, letters: str) -> None:
-    reporter.groups()
-    reporter.store(event("one", START - MINUTE, severity=severity))
+def test_labels_tell_date_type_and_severity(reporter: Reporter) -> None:
+    reporter.groups(group(ALICE, "192.0.2.0/24", mode="both"))
+    reporter.store(
+        *(event(severity, START - MINUTE, severity=severity) for severity in SEVERITIES),
+        event("target", START - MINUTE, severity=None, targets=("192.0.2.1",), target_severity="info"),
+    )
 
     reporter.run(START)
 
-    assert re.fullmatch(f"M20260504{letters}-[A-Z2-7]{{8}}", reporter.reports()[0]["label"])
+    labels = [str(report["label"]) for report in reporter.reports()]
+    assert all(re.fullmatch("M20260504[SET][ILMHC]-[A-Z2-7]{8}", label) for label in labels)
+    kinds = [label[9:11] for label in labels]
+    assert kinds == ["SC", "EC", "SH", "EH", "SM", "EM", "SL", "EL", "SI", "EI", "TI"]
 
 
 def test_a_label_that_stands_already_is_not_used_again(reporter: Reporter) -> None:

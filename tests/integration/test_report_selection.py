@@ -27,31 +27,16 @@ TEN = 10 * MINUTE
 AT = START - MINUTE
 
 
-@pytest.mark.parametrize("severity", SEVERITIES)
-def test_an_event_is_told_under_its_severity(reporter: Reporter, severity: str) -> None:
-    reporter.groups()
-    reporter.store(event("one", AT, severity=severity))
-
-    reporter.run(START)
-
-    [report] = reporter.reports()
-    assert report["severity"] == severity
-    assert reporter.mails()[0]["X-Mentat-Report-Severity"] == severity
-
-
-def test_severities_are_worked_most_urgent_first(reporter: Reporter) -> None:
+def test_events_are_told_under_their_severities_most_urgent_first(reporter: Reporter) -> None:
     reporter.groups()
     reporter.store(*(event(severity, AT, severity=severity) for severity in SEVERITIES))
 
     reporter.run(START)
 
-    assert [report["severity"] for report in reporter.reports()] == [
-        "critical",
-        "high",
-        "medium",
-        "low",
-        "info",
-    ]
+    urgent_first = ["critical", "high", "medium", "low", "info"]
+    found = [(report["severity"], report["statistics"]["list_ids"]) for report in reporter.reports()]
+    assert found == [(severity, [severity]) for severity in urgent_first]
+    assert [mail["X-Mentat-Report-Severity"] for mail in reporter.mails()] == urgent_first
 
 
 def test_both_directions_of_an_event_are_told_to_whom_they_concern(reporter: Reporter) -> None:

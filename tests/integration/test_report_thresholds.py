@@ -21,6 +21,7 @@ from integration.helpers_run import (
     reporter,
 )
 
+from mentat_reporter.core.model import SEVERITIES
 from mentat_reporter.core.window import DEFAULT_TIMING
 
 __all__ = ["reporter"]
@@ -44,28 +45,30 @@ def tell_of(reporter: Reporter, hi: datetime, severity: str = "high", name: str 
     reporter.run(hi)
 
 
-@pytest.mark.parametrize("severity", ["info", "low", "medium", "high", "critical"])
-def test_a_report_sets_the_thresholds_of_its_severity(reporter: Reporter, severity: str) -> None:
+def test_a_report_sets_the_thresholds_of_its_severity(reporter: Reporter) -> None:
     reporter.groups()
+    reporter.store(*(event(severity, START - MINUTE, severity=severity) for severity in SEVERITIES))
 
-    tell_of(reporter, START, severity)
+    reporter.run(START)
 
-    [found] = thresholds(reporter)
-    timing = DEFAULT_TIMING[severity]  # type: ignore[index]  # one of the five
-    assert timing.threshold is not None
-    ttltime = START + timing.threshold
-    assert found == {
-        "group_name": ALICE,
-        "severity": severity,
-        "direction": "source",
-        "shadow": False,
-        "event_class": "scan",
-        "source": "192.0.2.1",
-        "thresholdtime": START,
-        "relapsetime": ttltime - (timing.relapse or 0 * DAY),
-        "ttltime": ttltime,
-        "report_label": reporter.reports()[0]["label"],
-    }
+    labels = {report["severity"]: report["label"] for report in reporter.reports()}
+    found = {row["severity"]: row for row in thresholds(reporter)}
+    assert found.keys() == labels.keys() == set(SEVERITIES)
+    for severity, timing in DEFAULT_TIMING.items():
+        assert timing.threshold is not None
+        ttltime = START + timing.threshold
+        assert found[severity] == {
+            "group_name": ALICE,
+            "severity": severity,
+            "direction": "source",
+            "shadow": False,
+            "event_class": "scan",
+            "source": "192.0.2.1",
+            "thresholdtime": START,
+            "relapsetime": ttltime - (timing.relapse or 0 * DAY),
+            "ttltime": ttltime,
+            "report_label": labels[severity],
+        }
 
 
 def test_each_of_the_six_parts_makes_another_problem(reporter: Reporter) -> None:

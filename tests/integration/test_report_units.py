@@ -362,8 +362,9 @@ def dying(units: int, error: type[BaseException] = Killed) -> Iterator[None]:
             yield
 
 
-@pytest.mark.parametrize("units", [0, 1, 2])
-@pytest.mark.parametrize("error", [Killed, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize(
+    ("units", "error"), [(0, Killed), (1, Killed), (2, Killed), (1, KeyboardInterrupt), (1, SystemExit)]
+)
 def test_a_killed_run_is_taken_up_with_its_bounds_and_repeats_nothing(
     reporter: Reporter, units: int, error: type[BaseException]
 ) -> None:

@@ -36,7 +36,8 @@ def test_an_address_keeps_its_form_and_is_written_canonically(
     "written",
     [
         "", "192.0.2", "192.0.2.256", "192.0.2.01", "192.0.2.1/33", "192.0.2.1/-1", "192.0.2.1/x", "::1/129",
-        "192.0.2.1-", "192.0.2.1-::1", "host.example", "fe80::1%eth0", "1.2.3.4/", "\u0661.2.3.4", "1.2.3.4\n5",
+        "192.0.2.1-", "192.0.2.1-::1", "host.example", "fe80::1%eth0", "1.2.3.4/", "\u0661.2.3.4",
+        "1.2.3.4\n5",
     ],
 )  # fmt: skip
 def test_what_is_no_address_is_refused(written: str) -> None:
