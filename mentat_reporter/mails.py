@@ -73,8 +73,8 @@ def mails_of(session: Session, built: Iterable[Report]) -> dict[str, Mail]:
             continue
         if not (plan.redirected_to or plan.to):
             session.fail(
-                f"report {report.label} for {', '.join(report.chain)} has no recipient: give the group an "
-                "address or set __core__reporter.fallback; it is stored, not mailed"
+                f"{report.severity} reports for {', '.join(report.chain)} have no recipient: give the group "
+                "an address or set __core__reporter.fallback; they are stored, not mailed"
             )
             report.mail = None
             continue

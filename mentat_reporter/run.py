@@ -157,6 +157,11 @@ def _tell_waiting(session: Session, clocks: Clocks) -> None:
         )
         session.result.notes.append(text)
         session.logger.info("%s", text)
+    if lost := events.timeless(session.events):
+        session.fail(
+            f"{lost} events have a storage time after the year 9000, which no run reaches: correct "
+            "events.storagetime"
+        )
     newest = events.newest(session.events)
     if newest is not None and clocks.hi - newest > STALE:
         session.logger.warning(

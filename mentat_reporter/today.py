@@ -73,7 +73,8 @@ class Today:
         return RuleBook(compiled)
 
     def _rule_off(self, group: str, name: str, error: str, count: int = 1) -> None:
-        self._bad("filter", f"'{name}' of {group or ALL}", error, count)
+        # the lines after the first show the place in the rule's text, which is too much for a cron mail
+        self._bad("filter", f"'{name}' of {group or ALL}", error.splitlines()[0], count)
 
     def name_rule_failures(self) -> None:
         """Say which rules failed on events; they were not applied there."""

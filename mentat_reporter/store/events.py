@@ -71,6 +71,13 @@ def newer(connection: Connection, hi: datetime) -> list[Waiting]:
         return [Waiting(*row) for row in cursor]
 
 
+def timeless(connection: Connection) -> int:
+    """Count the events with a storage time that no run reaches, such as `infinity`."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(get("events.timeless"))
+        return int(cursor.fetchall()[0][0])
+
+
 def newest(connection: Connection) -> datetime | None:
     """Return when the newest event was stored."""
     with connection, connection.cursor() as cursor:

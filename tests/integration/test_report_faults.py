@@ -175,9 +175,9 @@ def test_a_stored_time_that_no_calendar_has_stops_nobody(reporter: Reporter) -> 
     result = reporter.run(START)
 
     assert reporter.told() == {ALICE: ["good"]}
-    assert result.exit_code == 0
-    assert result.notes == []
-    assert reporter.run(START + TEN).exit_code == 0
+    assert result.exit_code == 3
+    assert named(result, "2 events have a storage time after the year 9000")
+    assert reporter.run(START + TEN).exit_code == 3
 
 
 # Rules

@@ -43,6 +43,10 @@ from (
 where severity is not null
 group by severity
 
+-- name: timeless
+-- Events with a storage time that no run reaches.
+select count(*) from events where storagetime >= '9000-01-01'::timestamp
+
 -- name: newest
 -- When the newest event was stored; null if there is none.
 select max(storagetime) at time zone 'utc' from events where storagetime < '9000-01-01'::timestamp
