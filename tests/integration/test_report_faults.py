@@ -308,7 +308,7 @@ def test_a_group_that_nobody_can_be_found_for_is_stored_and_named(reporter: Repo
 
     result = reporter.run(START)
 
-    assert named(result, f"for {ALICE} has no recipient", "fallback")
+    assert named(result, f"for {ALICE} have no recipient", "fallback")
     assert reporter.told() == {ALICE: ["one"], BOB: ["two"]}
     assert {report["chain"][0]: report["flag_mailed"] for report in reporter.reports()} == {
         ALICE: False,
