@@ -72,9 +72,12 @@ def mails_of(session: Session, built: Iterable[Report]) -> dict[str, Mail]:
         if plan is None:
             continue
         if not (plan.redirected_to or plan.to):
+            cure = "give the group an address or set __core__reporter.fallback"
+            if not plan.fallback:  # nobody was even looked for
+                cure = "they are redirected to the admin, set mail_admin"
             session.fail(
-                f"{report.severity} reports for {', '.join(report.chain)} have no recipient: give the group "
-                "an address or set __core__reporter.fallback; they are stored, not mailed"
+                f"{report.severity} reports for {', '.join(report.chain)} have no recipient: {cure}; "
+                "they are stored, not mailed"
             )
             report.mail = None
             continue

@@ -130,7 +130,7 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--max-runtime", metavar="TIME", help="stop in good order after this, as 15min; default 2 intervals"
     )
-    group.add_argument("--workers", metavar="N", help="processes that render reports (default 1)")
+    group.add_argument("--workers", metavar="N", help="for later: processes that render reports")
 
 
 def _add_mail(group: argparse._ArgumentGroup) -> None:
@@ -141,7 +141,7 @@ def _add_mail(group: argparse._ArgumentGroup) -> None:
     _text(group, "--mail-from", "SENDER", "From, as 'CSIRT <csirt@example.org>'")
     _many(group, "--mail-reply-to", "ADDRESSES", "where answers go")
     _text(group, "--mail-return-path", "ADDRESS", "where bounces go (default: the address of From)")
-    _many(group, "--mail-admin", "ADDRESSES", "who is told of trouble, and gets redirected and test mail")
+    _many(group, "--mail-admin", "ADDRESSES", "who gets redirected and test mail")
     _text(group, "--mail-subject", "TEXT", "instead of the template's subject")
     _text(group, "--mail-transport", "NAME", "smtp (default), sendmail, maildir or null")
     _flag(group, "--mail-dev-mode", "send by plain SMTP to the two below")
@@ -156,20 +156,20 @@ def _add_looks(group: argparse._ArgumentGroup) -> None:
     _text(group, "--force-locale", "CODE", argparse.SUPPRESS)
     _text(group, "--force-timezone", "ZONE", "as Europe/Prague")
     _text(group, "--force-mode", "MODE", "summary, extra, both or none")
-    _text(group, "--force-attachments", "KIND", "none, json, csv or all")
+    _text(group, "--force-attachments", "KIND", "for later: none, json, csv or all")
     _text(
         group,
         "--force-max-attachment-size",
         "BYTES",
-        "larger attachments are compressed, or left out and named",
+        "for later: larger attachments are compressed, or left out and named",
     )
 
 
 def _add_files(group: argparse._ArgumentGroup) -> None:
     _flag(group, "--replace", "import-groups: delete what the files do not name")
-    _text(group, "--reports-dir", "FOLDER", "where report files go")
+    _text(group, "--reports-dir", "FOLDER", "for later: where report files go")
     _text(group, "--templates-dir", "FOLDER", "your own templates")
-    _text(group, "--event-classes-dir", "FOLDER", "folders that add to event classes")
+    _text(group, "--event-classes-dir", "FOLDER", "for later: folders that add to event classes")
 
 
 def _add_general(group: argparse._ArgumentGroup) -> None:

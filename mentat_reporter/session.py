@@ -77,7 +77,8 @@ class Session:
 
     def stop_early(self) -> None:
         """Say that the run's time is over."""
-        text = "out of time (--max-runtime): the next run goes on here"
+        after = "the next run goes on here" if self.moves_state else "the rest is not reported"
+        text = f"out of time (--max-runtime): {after}"
         self.logger.warning("%s", text)
         self.result.notes.append(text)
 
