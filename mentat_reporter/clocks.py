@@ -140,8 +140,10 @@ class Clocks:
         return queues
 
     def _due(self, clock: str, severity: Severity, known: ClockState | None, period: timedelta) -> list[Span]:
+        if known is None and clock != COMMON:
+            return self._first_due(severity, period)
         if known is None or clock not in self.given_up(severity):
-            return due_spans(self._covered(clock, severity, known), self.hi, period)
+            return due_spans(known.last_hi if known else None, self.hi, period)
         common = self.known.get((COMMON, severity))
         if known.last_hi >= self.hi or (
             common is not None and not due_spans(common.last_hi, self.hi, DEFAULT_TIMING[severity].period)
@@ -149,11 +151,17 @@ class Clocks:
             return []
         return due_spans(known.last_hi, self.hi, min(period, self.hi - known.last_hi))
 
-    def _covered(self, clock: str, severity: Severity, known: ClockState | None) -> datetime | None:
-        """Return up to when a clock has covered; a group's new clock goes on where the common one is."""
-        if known is None and clock != COMMON:
-            known = self._at_start.get((COMMON, severity))
-        return known.last_hi if known else None
+    def _first_due(self, severity: Severity, period: timedelta) -> list[Span]:
+        """Return the first windows of a group's clock, which goes on where the common one is.
+
+        It begins when either is due: later, the common clock has gone on without the group.
+        """
+        common = self._at_start.get((COMMON, severity))
+        if common is None:
+            return due_spans(None, self.hi, period)
+        if not due_spans(common.last_hi, self.hi, min(period, DEFAULT_TIMING[severity].period)):
+            return []
+        return due_spans(common.last_hi, self.hi, min(period, self.hi - common.last_hi))
 
     def _too_soon(self, severity: Severity, known: ClockState, period: timedelta) -> None:
         if known.last_hi - self.hi > period:
@@ -176,20 +184,20 @@ class Clocks:
         return self._open(window, follows) if self._session.moves_state else self._look(window, follows)
 
     def _resume(self, known: ClockState | None) -> OpenWindow:
-        """Go on with a window that was left open; a run that moves no state only looks at it."""
-        session = self._session
+        """Go on with a window that was left open."""
         if known is None or known.open_window is None:
             raise AssertionError("only a window that is open can be resumed")
-        with transaction(session.main):
-            opened = state.resume_window(session.main, known, known.open_window, self._margin)
-        return opened if session.moves_state else opened._replace(id=None)
+        main = self._session.main
+        with transaction(main):
+            return state.resume_window(main, known, known.open_window, self._margin)
 
     def _open(self, window: Window, follows: ClockState | None) -> OpenWindow:
         session = self._session
         snapshot = events.Snapshot(None, None) if self._on_replica else events.snapshot(session.events)
         with transaction(session.main):
             opened = state.open_window(session.main, window, follows, snapshot, self._margin)
-        if window.lo - opened.window.fetch_lo > HELD_BACK:
+        # a busy database, or windows that catch up, hold it back by a window or two
+        if not window.catch_up and window.lo - opened.window.fetch_lo > HELD_BACK + 2 * window.period:
             session.logger.warning(
                 "%s: events are read again from %s on: a transaction has been open in the events database "
                 "since then, see pg_stat_activity", window.severity, opened.window.fetch_lo.isoformat(),

@@ -22,17 +22,18 @@ def _name(unit: Unit) -> str:
 
 
 def _postpone(
-    session: Session, unit: Unit, opened: OpenWindow, intake: Intake, attempts: int, error: str
-) -> None:
+    session: Session, unit: Unit, opened: OpenWindow, intake: Intake, attempts: int, error: str,
+    *, is_retry: bool = False,
+) -> None:  # fmt: skip
     """Keep a unit, with the events that it owes, for a later run; in a small transaction of its own."""
     given_up = attempts >= GIVE_UP
     next_attempt = None if given_up else session.now + RETRY_AFTER
     kept = Retry(unit, opened.window, list(intake.considered), attempts, next_attempt, error[:1000])
     with transaction(session.main):
-        state.retry_later(session.main, kept)
+        state.retry_later(session.main, kept, is_retry=is_retry)
         state.consider(session.main, unit, intake.considered, opened.next_fetch_lo)
         if opened.id is not None:
-            state.unit_done(session.main, opened, unit)
+            state.unit_done(session.main, opened, unit, intake.considered)
     if given_up:
         session.fail(_farewell(kept))
 
@@ -56,7 +57,7 @@ def _attempt(
         if session.main.closed:
             raise
         session.logger.debug("traceback of %s", _name(unit), exc_info=True)
-        text = f"{type(error).__name__}: {str(error).strip()}"
+        text = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         session.quarantine("group", _name(unit), text)
         if not session.moves_state:
             session.fail(f"{_name(unit)} failed: {text}")
@@ -64,7 +65,7 @@ def _attempt(
         attempts = (retry.attempts if retry else 0) + 1
         if attempts < GIVE_UP:
             session.fail(f"{_name(unit)} failed and will be tried again: {text}")
-        _postpone(session, unit, opened, intake, attempts, text)
+        _postpone(session, unit, opened, intake, attempts, text, is_retry=retry is not None)
         return False
     return True
 
@@ -78,7 +79,6 @@ class _RoundPlan:
         self._wanted = frozenset(session.settings.run.groups)
         self._ledger: set[tuple[Direction, str, str]] = set()
         self._told: set[tuple[Direction, str, str]] = set()
-        self._done: set[Key] = set()
         self.waiting: set[Key] = set()
         self.relapsing: list[Key] = []
         if session.thresholding:
@@ -94,10 +94,10 @@ class _RoundPlan:
             if retry.next_attempt is not None
         }
         for clock, opened in self.windows.items():
-            if opened.resumed and opened.id is not None:
-                self._done |= state.units_done(main, opened)
+            if opened.resumed:
+                self._ledger |= state.decided(main, opened)
             self.relapsing += thresholds.relapsing(main, severity, clock, list(self.own), opened.window.hi)
-        if self._done or any(opened.window.reads_a_day_back for opened in self.windows.values()):
+        if any(state.follows_restore(main, opened) for opened in self.windows.values()):
             self._told = state.told(main, severity, current.fetch_lo)
 
     def clock_of(self, group: str) -> str:
@@ -107,7 +107,7 @@ class _RoundPlan:
         """Tell whether an event was decided before: for this unit, or by a closed window of its clock.
 
         What an earlier window saw is not dealt again because a network has a new owner since. The units
-        of a window that was left open may be done in part: they take what they did not have.
+        of a window that was left open take what they did not have.
         """
         group, direction = key
         clock = self.clock_of(group)
@@ -123,7 +123,7 @@ class _RoundPlan:
             and (direction, COMMON, event_id) in self._ledger
         ):
             return True
-        return mark in self._told and (is_earlier or key in self._done)
+        return is_earlier and mark in self._told
 
     def window_of(self, key: Key) -> OpenWindow | None:
         if self._wanted and key[0] not in self._wanted:

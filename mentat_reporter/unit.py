@@ -166,7 +166,7 @@ def _move(
         thresholds.forget_held(main, unit, decision.labels, opened.window.hi)
     groups.hit(main, intake.rule_hits, intake.detector_hits, session.now)
     if opened.id is not None:
-        state.unit_done(main, opened, unit)
+        state.unit_done(main, opened, unit, intake.considered)
     if retry is not None:
         state.retry_done(main, retry)
 

@@ -175,11 +175,6 @@ class Window(NamedTuple):
         """Longer than the period: storage times stand for `hi` (SEMANTICS section 6)."""
         return self.hi - self.lo > self.period
 
-    @property
-    def reads_a_day_back(self) -> bool:
-        """Fetched from so far back that the ledger may not know all of it any more."""
-        return self.lo - self.fetch_lo >= timedelta(hours=24)
-
 
 class Problem(NamedTuple):
     """What is held back: one class at one address of one group (severity and direction are the unit's)."""

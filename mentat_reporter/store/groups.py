@@ -117,8 +117,8 @@ def _networks(rows: list[tuple[Any, ...]], faults: list[Fault]) -> list[Network]
     networks = []
     for group, row_id, text, rank, is_base in rows:
         try:
-            address = parse_address(text)
-        except (ValueError, AttributeError) as error:
+            address = parse_address(text or "")
+        except ValueError as error:
             faults.append(Fault("group", f"{group} (network {row_id})", f"{error}; the network is left out"))
             continue
         networks.append(Network(group, address.version, address.first, address.last, rank, is_base))

@@ -1,6 +1,6 @@
 """Windows, ledger, failed units and quarantine: the schema `mentat_reporter`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -76,9 +76,8 @@ def clocks(connection: Connection) -> dict[tuple[str, Severity], ClockState]:
 
 def _fetch_from(connection: Connection, window: Window, first_fetch: datetime, margin: timedelta) -> datetime:
     """Return where a window that follows others begins to fetch (RELIABILITY section 3, as written there)."""
-    parameters = {"clock": window.clock, "severity": window.severity}
     with connection.cursor() as cursor:
-        cursor.execute(get("state.horizon"), parameters)
+        cursor.execute(get("state.horizon"), window._asdict())
         rows = cursor.fetchall()
     horizon = rows[0][0] if rows and rows[0][0] is not None else window.lo
     return max(first_fetch, min(window.lo, horizon) - margin)
@@ -88,7 +87,7 @@ def _is_restored(connection: Connection, window: Window, snapshot: Snapshot) -> 
     if snapshot.own_xid is None:
         return False
     with connection.cursor() as cursor:
-        cursor.execute(get("state.last_xid"), {"clock": window.clock, "severity": window.severity})
+        cursor.execute(get("state.last_xid"), window._asdict())
         rows = cursor.fetchall()
     return bool(rows) and rows[0][0] is not None and int(rows[0][0]) > int(snapshot.own_xid)
 
@@ -140,6 +139,15 @@ def resume_window(connection: Connection, known: ClockState, row_id: int, margin
     return opened._replace(resumed=True, is_first=known.first_fetch == window.fetch_lo)
 
 
+def follows_restore(connection: Connection, opened: OpenWindow) -> bool:
+    """Tell whether a window is the first after a restored backup: it reads a day that the ledger forgot."""
+    if opened.window.lo - opened.window.fetch_lo < RESTORED:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(get("state.follows_restore"), {"id": opened.id})
+        return bool(cursor.fetchall()[0][0])
+
+
 def close_window(connection: Connection, opened: OpenWindow) -> None:
     with connection.cursor() as cursor:
         cursor.execute(get("state.close_window"), {"id": opened.id})
@@ -151,15 +159,21 @@ def drop_clock(connection: Connection, clock: str, severity: Severity) -> None:
         cursor.execute(get("state.drop_clock"), {"clock": clock, "severity": severity})
 
 
-def units_done(connection: Connection, opened: OpenWindow) -> set[tuple[str, Direction]]:
+def decided(connection: Connection, opened: OpenWindow) -> set[tuple[Direction, str, str]]:
+    """Return direction, group and event id of what committed units of an open window decided."""
     with connection.cursor() as cursor:
-        cursor.execute(get("state.units_done"), {"window": opened.id})
+        cursor.execute(get("state.decided"), {"window": opened.id})
         return set(cursor.fetchall())
 
 
-def unit_done(connection: Connection, opened: OpenWindow, unit: Unit) -> None:
+def unit_done(connection: Connection, opened: OpenWindow, unit: Unit, event_ids: Iterable[str]) -> None:
     with connection.cursor() as cursor:
-        parameters = {"window": opened.id, "group": unit.group, "direction": unit.direction}
+        parameters = {
+            "window": opened.id,
+            "group": unit.group,
+            "direction": unit.direction,
+            "event_ids": list(event_ids),
+        }
         cursor.execute(get("state.unit_done"), parameters)
 
 
@@ -213,11 +227,13 @@ def retries(connection: Connection, severity: Severity) -> list[Retry]:
         ]
 
 
-def retry_later(connection: Connection, retry: Retry) -> None:
+def retry_later(connection: Connection, retry: Retry, *, is_retry: bool) -> None:
+    """Keep a failed unit; `is_retry`: it was made again from this row, and owes no more than it had now."""
     window = retry.window
     parameters = {
         **retry.unit._asdict(),
         **window._asdict(),
+        "is_retry": is_retry,
         "event_ids": list(retry.event_ids),
         "attempts": retry.attempts,
         "next_attempt": retry.next_attempt,

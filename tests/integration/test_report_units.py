@@ -40,7 +40,7 @@ begin
 end $$;
 create trigger fault before insert on asoc_groups_reports for each row execute function fault();
 """
-FULL = "RaiseException: the disk is full\nCONTEXT:  PL/pgSQL function fault() line 4 at RAISE"
+FULL = "RaiseException: the disk is full"
 REPAIR = "drop trigger fault on asoc_groups_reports; drop function fault"
 
 

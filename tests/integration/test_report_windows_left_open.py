@@ -1,4 +1,4 @@
-"""A window that a run left open: who comes next takes nothing of it away and repeats nothing (RELIABILITY 2)."""
+"""A window that a run left open: who comes next takes nothing away and repeats nothing (RELIABILITY 2)."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -49,7 +49,7 @@ def high(event_id: str, at: datetime, address: str = "192.0.2.1") -> Stored:
 
 
 def leave_open(reporter: Reporter, units: int, age: timedelta = MINUTE) -> None:
-    """Let the run at START die when so many units are committed: of Alice's, Bob's, Carol's, in this order."""
+    """Let the run at START die when so many units are committed: Alice's, Bob's, Carol's, in this order."""
     reporter.store(
         high("a", START - age), high("b", START - age, "198.51.100.1"), high("c", START - age, "203.0.113.1")
     )
@@ -104,25 +104,23 @@ def test_a_run_that_moves_no_state_leaves_an_open_window_as_it_is(
     house.run(START + TEN, **PLAYS[how])
 
     assert changed(before, house.tables()) <= (OUTPUT if how == "test mode" else set())
-    played, mails = last_report(house), len(house.mails())
+    played = last_report(house)
     go_on(house)
     owed = [(ALICE, ["a"]), (BOB, ["b"]), (CAROL, ["c"])][units:]
     assert told_since(house, played) == owed
-    to = house.recipients()[mails:]
-    assert sorted(set(to) - {ADMIN}) == sorted({name for name, _ in owed} | set(to) - {ADMIN})
+    assert sorted(set(house.recipients()) - {ADMIN}) == [ALICE, BOB, CAROL]
     assert {window["state"] for window in house.windows()} == {"done"}
 
 
 @AGES
 def test_a_dry_run_foretells_of_an_open_window_what_is_not_told_yet(house: Reporter, age: timedelta) -> None:
-    leave_open(house, 1, age)
+    target: dict[str, Any] = {"targets": ("192.0.2.7",), "severity": None, "target_severity": "high"}
+    house.store(event("t", START - age, "10.0.0.1", **target))
+    leave_open(house, 2, age)
 
     plans = house.run(START, dry_run=True).plans
 
-    assert [plan.split(":")[0] for plan in plans] == [
-        f"summary high {BOB}",
-        f"summary high {CAROL}",
-    ]
+    assert [plan.split(":")[0] for plan in plans] == [f"summary high {BOB}", f"summary high {CAROL}"]
 
 
 @pytest.mark.parametrize("how", ["test mode", "ad hoc", "dry"])
@@ -208,23 +206,21 @@ def test_what_becomes_visible_after_a_run_out_of_time_is_told_once(
 def test_what_becomes_visible_while_a_window_is_taken_up_and_left_again_is_told_once_to_each(
     house: Reporter, writer: Connection, age: timedelta
 ) -> None:
-    house.groups(*GROUPS, group("abuse@wide.example", "192.0.0.0/16"))
-    wide = event("w", START - age, "192.0.9.9", severity="high")
-    # Alice tells of it with the wide group in her chain; at the other address that is alone
-    late = event("late", START - age, "192.0.2.9", "192.0.9.8", severity="high")
-    insert_events(writer, (late,))
-    house.store(wide)
-    leave_open(house, 3, age)
-    house.store(high("d", START - age, "203.0.113.7"))
+    # Alice tells of `late` with the wide group in her chain; its other address is the wide group's alone
+    wide = "abuse@april.example"
+    house.groups(*GROUPS, group(wide, "192.0.0.0/16"))
+    insert_events(writer, (event("late", START - age, "192.0.2.9", "192.0.9.8", severity="high"),))
+    house.store(high("w", START - age, "192.0.9.9"))
+    leave_open(house, 2, age)
     writer.commit()
     with dying(1):
         house.run(START)
 
     go_on(house)
 
-    told = house.told()
-    assert told.pop(f"{ALICE} abuse@wide.example") == ["a", "late"]
-    assert told == {BOB: ["b"], CAROL: ["c", "d"], "abuse@wide.example": ["late", "w"]}
+    assert house.told() == {
+        f"{ALICE} {wide}": ["a", "late"], wide: ["late", "w"], BOB: ["b"], CAROL: ["c"],
+    }  # fmt: skip
 
 
 # Finding 3: a network that moves before the resume

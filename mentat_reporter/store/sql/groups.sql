@@ -30,7 +30,7 @@ where g.enabled and g.name <> ''
 select f.id, f.name, coalesce(g.name, ''), f.source_based, f.filter
 from filters f
 left join groups g on g.id = f.group_id
-where f.enabled and (f.group_id is null or g.enabled)
+where f.enabled and (f.group_id is null or (g.enabled and g.name <> ''))
   and (f.valid_from is null or f.valid_from <= %(now)s::timestamp)
   and (f.valid_to is null or %(now)s::timestamp < f.valid_to)
 order by f.id

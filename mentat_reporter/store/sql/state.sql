@@ -15,19 +15,21 @@ from mentat_reporter.run_window
 group by clock, severity
 
 -- name: horizon
--- Where the next window of a clock begins to fetch, but for the margin: below it every transaction
+-- Where the window of a clock that begins at `lo` begins to fetch, but for the margin: below it every transaction
 -- that had an xid had ended by the last window's snapshot. Null: the snapshot is not known (replica).
+-- Where none had, it is where the first window began to fetch: its lo, but for a group's clock that followed
+-- the common one.
 -- A window whose hi lies ahead of the clock proves nothing beyond the moment at which it was opened.
 -- Windows of before a restored backup, whose xids are greater than those that came after, count no more.
 with p as (
     select snap_xmin, own_xid, hi from mentat_reporter.run_window
-    where clock = %(clock)s and severity = %(severity)s
+    where clock = %(clock)s and severity = %(severity)s and hi <= %(lo)s
     order by hi desc
     limit 1
 ), comparable as (
-    select r.lo, least(r.hi, r.opened) as covered, r.own_xid
+    select r.hi, r.fetch_lo, least(r.hi, r.opened) as covered, r.own_xid
     from mentat_reporter.run_window r, p
-    where r.clock = %(clock)s and r.severity = %(severity)s
+    where r.clock = %(clock)s and r.severity = %(severity)s and r.hi <= %(lo)s
       and r.hi > coalesce(
           (select max(before.hi) from mentat_reporter.run_window before
            where before.clock = %(clock)s and before.severity = %(severity)s
@@ -38,16 +40,27 @@ select case
     when p.snap_xmin is null then null
     else coalesce(
         (select max(covered) from comparable where own_xid <= p.snap_xmin),
-        (select min(lo) from comparable))
+        (select fetch_lo from comparable order by hi limit 1))
     end
 from p
 
 -- name: last_xid
--- The xid of the clock's last window; greater than one's own: the events database was restored.
+-- The xid of the clock's last window before `lo`; greater than one's own: the events database was restored.
 select own_xid::text from mentat_reporter.run_window
-where clock = %(clock)s and severity = %(severity)s
+where clock = %(clock)s and severity = %(severity)s and hi <= %(lo)s
 order by hi desc
 limit 1
+
+-- name: follows_restore
+-- Whether the window before, of its own clock or the common one, has a greater xid.
+select exists (
+    select from mentat_reporter.run_window w
+    cross join lateral (
+        select b.own_xid from mentat_reporter.run_window b
+        where b.severity = w.severity and b.clock in (w.clock, '') and b.hi <= w.lo
+        order by b.hi desc, b.clock desc
+        limit 1) as last
+    where w.id = %(id)s and last.own_xid > w.own_xid)
 
 -- name: open_window
 insert into mentat_reporter.run_window
@@ -63,13 +76,15 @@ select clock, severity, lo, hi, fetch_lo, period from mentat_reporter.run_window
 -- A group that has no clock of its own any more, once the common clock has covered as much.
 delete from mentat_reporter.run_window where clock = %(clock)s and severity = %(severity)s
 
--- name: units_done
-select group_name, direction from mentat_reporter.unit_done where window_id = %(window)s
+-- name: decided
+-- What the units of an open window that are committed decided.
+select direction, group_name, unnest(event_ids) from mentat_reporter.unit_done where window_id = %(window)s
 
 -- name: unit_done
-insert into mentat_reporter.unit_done (window_id, group_name, direction)
-values (%(window)s, %(group)s, %(direction)s)
-on conflict do nothing
+-- A unit is worked again when more became visible before a run goes on with the window.
+insert into mentat_reporter.unit_done as u (window_id, group_name, direction, event_ids)
+values (%(window)s, %(group)s, %(direction)s, %(event_ids)s::text[])
+on conflict (window_id, group_name, direction) do update set event_ids = u.event_ids || excluded.event_ids
 
 -- name: close_window
 -- Mark a window done; what its units left behind is not needed any more.
@@ -98,13 +113,18 @@ where severity = %(severity)s
 order by hi, group_name, direction
 
 -- name: retry_later
+-- A retry that failed again owes what it had this time: the rest is told to others. Otherwise what is owed adds
+-- up.
 insert into mentat_reporter.unit_retry as r
     (group_name, severity, direction, clock, lo, hi, fetch_lo, period, event_ids, attempts, next_attempt, error)
 values (%(group)s, %(severity)s, %(direction)s, %(clock)s, %(lo)s, %(hi)s, %(fetch_lo)s, %(period)s::interval,
         %(event_ids)s::text[], %(attempts)s, %(next_attempt)s, %(error)s)
 on conflict (group_name, severity, direction, hi) do update
 set attempts = excluded.attempts, next_attempt = excluded.next_attempt, error = excluded.error,
-    event_ids = array(select distinct unnest(r.event_ids || excluded.event_ids))
+    event_ids = case
+        when %(is_retry)s then excluded.event_ids
+        else array(select distinct unnest(r.event_ids || excluded.event_ids))
+    end
 
 -- name: retry_done
 delete from mentat_reporter.unit_retry
@@ -130,8 +150,8 @@ where w.state = 'done' and w.hi < %(before)s
               order by l.hi desc offset 1 limit 1)
 
 -- name: told
--- What units of a severity told, held or owe since a time: for a window that was left open, whose units are
--- done in part, and for a restored events database, which is read a day back.
+-- What units of a severity told, held or owe since a time: for a restored events database, which is read a
+-- day back.
 select case r.type when 'target' then 'target' else 'source' end as direction, g.name, told.id
 from reports_events r
 join asoc_groups_reports a on a.report_id = r.id

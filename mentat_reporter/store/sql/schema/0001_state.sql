@@ -18,11 +18,13 @@ create table mentat_reporter.run_window (
 -- a second runner cannot open what is open
 create unique index run_window_open on mentat_reporter.run_window (clock, severity) where state = 'open';
 
--- Units of an open window that are committed: a run that goes on where another was killed leaves them out.
+-- Units of an open window that are committed, with what they decided: a run that goes on where another was
+-- killed leaves that out.
 create table mentat_reporter.unit_done (
     window_id bigint not null references mentat_reporter.run_window (id) on delete cascade,
     group_name text not null,
     direction text not null,
+    event_ids text[] not null,
     primary key (window_id, group_name, direction)
 );
 
