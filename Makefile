@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint format messages bench clean
+.PHONY: help demo test lint format messages clean
 
 PYTHON := .venv/bin/python
 PACKED := $(shell find mentat_reporter templates etc bin -type f ! -name '*.py[co]' ! -name '*.mo' | LC_ALL=C sort)
@@ -21,7 +21,6 @@ help:
 	@echo 'make lint      ruff, mypy --strict'
 	@echo 'make format    let ruff put the code in order'
 	@echo 'make messages  extract, update and compile translations'
-	@echo 'make bench     speed and memory'
 	@echo 'make clean     remove .venv and caches'
 
 demo: .venv/.installed
@@ -45,9 +44,6 @@ messages: .venv/.developed
 	@$(PYTHON) -m mentat_reporter.render.catalogues extract
 	@$(PYTHON) -m mentat_reporter.render.catalogues update
 	@$(PYTHON) -m mentat_reporter.render.catalogues compile
-
-bench: .venv/.developed
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; PYTHONPATH="$(CURDIR)" $(PYTHON) "$$file"; done
 
 clean:
 	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
