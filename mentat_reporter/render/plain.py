@@ -31,7 +31,7 @@ def one_line(value: object, cap: int = CAP) -> str:
 def _defanged_url(match: re.Match[str]) -> str:
     scheme, host = match.groups()
     mark = "[:]//" if "tt" not in scheme.lower() else "://"
-    return re.sub("(?i)tt", "xx", scheme, count=1) + mark + host.replace(".", "[.]")
+    return re.sub("(?i)tt", "xx", scheme) + mark + host.replace(".", "[.]")
 
 
 def inert(value: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from factories import CLASSES, HI, LO, compiled_catalogues, detail, entry, report
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mentat_reporter.core.model import Counters, EventClass, MailPlan, Report
@@ -243,6 +243,7 @@ class TestHarmless:
         assert found.isprintable()
         assert len(found) <= 200
 
+    @example("TT", "http://")
     @given(st.text(max_size=40), st.sampled_from(["http://", "https://", "hTTp:///"]))
     def test_no_link_survives_defanging(self, text: str, scheme: str) -> None:
         value = f"{text}{scheme}evil.example.com"
