@@ -11,12 +11,22 @@ from typing import Any
 
 import psycopg2
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from psycopg2 import sql
 from psycopg2.extensions import parse_dsn
 
 from mentat_reporter.store import schema
 from mentat_reporter.store.connection import STATE_LIMITS, Connection, connect
 from mentat_reporter.store.embedded import Cluster
+
+# No test is timed: machines are shared. Continuous integration draws the same examples each time, so that
+# a submission is judged for what it changes; everybody else draws new ones.
+for name, same in (("new", False), ("same", True)):
+    hypothesis_settings.register_profile(
+        name, deadline=None, derandomize=same, suppress_health_check=[HealthCheck.too_slow]
+    )
+hypothesis_settings.load_profile("same" if os.environ.get("CI") else "new")
 
 Dsn = dict[str, str]
 MakeDatabase = Callable[..., Dsn]
