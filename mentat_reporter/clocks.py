@@ -1,4 +1,4 @@
-"""Which windows a run covers: resumed, due, or only looked at. SEMANTICS section 1, RELIABILITY section 2."""
+"""Which windows a run covers: resumed, due, or only looked at. docs/semantics.md, reliability.md."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping

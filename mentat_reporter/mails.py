@@ -15,7 +15,7 @@ from mentat_reporter.render.templates import Rendered
 from mentat_reporter.session import Session
 
 PATIENCE: Final = 30.0
-"""Seconds that a template may take for a report (RELIABILITY section 2)."""
+"""Seconds that a template may take for a report (docs/reliability.md)."""
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from mentat_reporter.store.state import OpenWindow, Retry, Unit
 
 RETRY_AFTER: Final = timedelta(minutes=10)
 GIVE_UP: Final = 10
-"""Failures after which a unit is kept for an operator (RELIABILITY section 2)."""
+"""Failures after which a unit is kept for an operator (docs/reliability.md)."""
 
 
 def _name(unit: Unit) -> str:

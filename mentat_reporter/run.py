@@ -1,6 +1,6 @@
 """The commands report and deliver.
 
-RELIABILITY section 2 gives the order.
+docs/reliability.md gives the order.
 """
 
 import gc
@@ -23,7 +23,7 @@ from mentat_reporter.store.connection import transaction
 from mentat_reporter.store.outbox import Outbox
 
 STALE: Final = timedelta(hours=24)
-"""A newest event older than this is worth a warning (RELIABILITY section 4)."""
+"""A newest event older than this is worth a warning (docs/reliability.md)."""
 KEEP_WINDOWS: Final = timedelta(days=30)
 
 

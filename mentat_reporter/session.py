@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mentat_reporter.today import Today
 
 LOCK_PATIENCE: Final = 10.0
-"""Seconds to wait for the advisory lock: a killed run's backend may linger (RELIABILITY section 2)."""
+"""Seconds to wait for the advisory lock: a killed run's backend may linger (docs/reliability.md)."""
 
 Progress = Callable[[str], None]
 
@@ -65,7 +65,7 @@ class Session:
 
     @property
     def thresholding(self) -> bool:
-        """Ad hoc runs and test data are told in full (SEMANTICS section 1)."""
+        """Ad hoc runs and test data are told in full (docs/semantics.md)."""
         return self.settings.run.regular and not self.settings.run.test_data
 
     @property

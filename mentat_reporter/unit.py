@@ -1,6 +1,6 @@
 """One unit of work: what a group is told of a severity and direction in one window, in one transaction.
 
-RELIABILITY section 2: ledger, thresholds, reports and mails with their final bytes are committed
+docs/reliability.md: ledger, thresholds, reports and mails with their final bytes are committed
 together, so that a crash leaves all of them or none.
 """
 

@@ -18,7 +18,7 @@ from mentat_reporter.errors import MessageError
 
 SECTION: Final[Mapping[Direction, str]] = {"source": "Source", "target": "Target"}
 
-# RELIABILITY section 7
+# docs/reliability.md
 MAX_DEPTH: Final = 64
 MAX_ADDRESSES: Final = 10_000
 MAX_CLASS: Final = 200

@@ -1,4 +1,4 @@
-"""From an event to sightings: own → filter → credit. SEMANTICS sections 3 to 5.
+"""From an event to sightings: own → filter → credit. docs/semantics.md.
 
 Rules are closures over a message as `idea.view` shows it. One that fails on an event is not
 applied there; the failure is kept with the rule's name and group.
@@ -16,7 +16,7 @@ from mentat_reporter.core.ownership import Ownership
 from mentat_reporter.errors import RuleError
 
 CREDIBLE: Final = 0.5
-"""An event whose detectors' credibilities multiply to less is not told (SEMANTICS section 5)."""
+"""An event whose detectors' credibilities multiply to less is not told (docs/semantics.md)."""
 
 
 class FilterRule(NamedTuple):

@@ -172,7 +172,7 @@ class Window(NamedTuple):
 
     @property
     def catch_up(self) -> bool:
-        """Longer than the period: storage times stand for `hi` (SEMANTICS section 6)."""
+        """Longer than the period: storage times stand for `hi` (docs/semantics.md)."""
         return self.hi - self.lo > self.period
 
 

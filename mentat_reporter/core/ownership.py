@@ -1,6 +1,6 @@
 """Who owns an address: the chain of groups from the most specific network to the widest.
 
-SEMANTICS section 3. The networks' edges cut the address space into segments that each have one
+docs/semantics.md. The networks' edges cut the address space into segments that each have one
 chain; an address is looked up by bisection and split where segments of different chains meet.
 """
 

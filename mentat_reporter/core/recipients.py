@@ -1,4 +1,4 @@
-"""Who wants a report and who gets it. SEMANTICS section 7."""
+"""Who wants a report and who gets it. docs/semantics.md."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a unit of work decides → the reports that are stored and told. SEMANTICS section 7."""
+"""What a unit of work decides → the reports that are stored and told. docs/semantics.md."""
 
 from base64 import b32encode
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ LABEL_LETTERS: Final = 8
 
 
 class Look(NamedTuple):
-    """How a report looks: what is forced, else the group's, else the default (REPORTS)."""
+    """How a report looks: what is forced, else the group's, else the default (docs/reports.md)."""
 
     template: str
     locale: str

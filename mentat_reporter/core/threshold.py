@@ -1,4 +1,4 @@
-"""What is told, what is held back, what relapsed. SEMANTICS section 6.
+"""What is told, what is held back, what relapsed. docs/semantics.md.
 
 One function over values each; the state is what it was before the window.
 """

@@ -1,4 +1,4 @@
-"""When what is due: periods, rounding, the cutting of gaps. SEMANTICS section 1."""
+"""When what is due: periods, rounding, the cutting of gaps. docs/semantics.md."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta

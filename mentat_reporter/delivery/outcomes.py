@@ -1,4 +1,4 @@
-"""What becomes of a mail after an attempt to send it: RELIABILITY.md section 5 as a function over values.
+"""What becomes of a mail after an attempt to send it: docs/reliability.md as a function over values.
 
 A transport tells what happened (`Attempt`), `judge` says what follows (`Outcome`). No clock, no socket.
 """

@@ -16,7 +16,7 @@ Dsn = Mapping[str, str]
 """libpq keywords: dbname, user, password, host, port …"""
 
 STATE_LIMITS: Final = {
-    # RELIABILITY section 6
+    # docs/reliability.md
     "statement_timeout": "5min",
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "2min",

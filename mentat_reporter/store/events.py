@@ -94,7 +94,7 @@ def is_replica(connection: Connection) -> bool:
 
 
 def snapshot(connection: Connection) -> Snapshot:
-    """Take the snapshot that opens a window (RELIABILITY section 3)."""
+    """Take the snapshot that opens a window (docs/reliability.md)."""
     with connection, connection.cursor() as cursor:
         cursor.execute(get("events.snapshot"))
         return Snapshot(*cursor.fetchall()[0])

@@ -10,7 +10,7 @@ from mentat_reporter.store.events import Snapshot
 from mentat_reporter.store.queries import get
 
 RESTORED: Final = timedelta(hours=24)
-"""How far back a restored events database is read again (RELIABILITY section 3)."""
+"""How far back a restored events database is read again (docs/reliability.md)."""
 
 
 class ClockState(NamedTuple):
@@ -75,7 +75,7 @@ def clocks(connection: Connection) -> dict[tuple[str, Severity], ClockState]:
 
 
 def _fetch_from(connection: Connection, window: Window, first_fetch: datetime, margin: timedelta) -> datetime:
-    """Return where a window that follows others begins to fetch (RELIABILITY section 3, as written there)."""
+    """Return where a window that follows others begins to fetch (docs/reliability.md)."""
     with connection.cursor() as cursor:
         cursor.execute(get("state.horizon"), window._asdict())
         rows = cursor.fetchall()

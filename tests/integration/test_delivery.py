@@ -1,4 +1,4 @@
-"""Delivery from the outbox to servers that play every part: RELIABILITY.md section 5 end to end."""
+"""Delivery from the outbox to servers that play every part: docs/reliability.md end to end."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""The delivery table of RELIABILITY.md section 5, row by row, over values."""
+"""The delivery table of docs/reliability.md, row by row, over values."""
 
 from datetime import timedelta
 from typing import Any

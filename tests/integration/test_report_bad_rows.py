@@ -1,4 +1,4 @@
-"""Rows and options that nobody should write, and what they do not do to others (RELIABILITY 2 and 7)."""
+"""Rows and options that nobody should write, and what they do not do to others (docs/reliability.md)."""
 
 import json
 import random

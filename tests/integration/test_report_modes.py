@@ -1,4 +1,4 @@
-"""What runs that are not the run of cron write, and to whom they send (SEMANTICS 1 and 7, RELIABILITY 2)."""
+"""What runs that are not the run of cron write, and to whom they send (docs/semantics.md)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What is told once, held back, told again, forgotten: SEMANTICS section 6 in the stored rows."""
+"""What is told once, held back, told again, forgotten: docs/semantics.md in the stored rows."""
 
 from datetime import datetime
 from typing import Any

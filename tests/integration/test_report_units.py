@@ -1,4 +1,4 @@
-"""One transaction a unit: who fails or is killed harms nobody else, and is made good (RELIABILITY 2)."""
+"""One transaction a unit: who fails or is killed harms nobody, and is made good (docs/reliability.md)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Which stored events a run covers, to the microsecond, late ones included (SEMANTICS 1, RELIABILITY 3)."""
+"""Which stored events a run covers, to the microsecond, late ones included (docs/semantics.md)."""
 
 from contextlib import closing
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""A window that a run left open: who comes next takes nothing away and repeats nothing (RELIABILITY 2)."""
+"""A window left open: who comes next takes nothing away and repeats nothing (docs/reliability.md)."""
 
 from collections.abc import Iterator
 from contextlib import closing

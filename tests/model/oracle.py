@@ -1,6 +1,7 @@
 """What a run must store, decided the slow and obvious way: the test oracle of `report --regular`.
 
-Written from the texts SEMANTICS, RELIABILITY and DESIGN alone, without a look at the program.
+Written from the plan's texts alone, without a look at the program; docs/semantics.md and
+docs/reliability.md say the same.
 Plain integers for addresses, linear scans, no caches. `Model.run` is one cron run; the model
 keeps windows, thresholds and held events between runs as the database would.
 """
@@ -47,7 +48,7 @@ keeps windows, thresholds and held events between runs as the database would.
 # 18. "matches": the rule's value is true as Python sees it (a non-empty list matches).
 #     Other: only the value True.
 # 19. "A rule … fails on an event is not applied": for that sighting only; the next rules are still
-#     asked. Other: off for the rest of the run (RELIABILITY F1 says "filter off").
+#     asked. Other: off for the rest of the run (another page of the plan says "filter off").
 # 20. "every `Node.Name`": distinct names multiply; a node without a name counts as 1.
 # 21. "The stored class, with its subclasses as `class/sub, sub`": in stored order.
 #     Other: sorted.

@@ -1,4 +1,4 @@
-"""Each rule of SEMANTICS as one small example, the expectation worked out by hand."""
+"""Each rule of docs/semantics.md as one small example, the expectation worked out by hand."""
 
 from __future__ import annotations
 

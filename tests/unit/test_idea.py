@@ -1,4 +1,4 @@
-"""RELIABILITY section 7, SEMANTICS sections 2 to 4: what is read from a message, whatever it holds."""
+"""docs/reliability.md and docs/semantics.md: what is read from a message, whatever it holds."""
 
 import copy
 import json

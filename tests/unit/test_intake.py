@@ -1,4 +1,4 @@
-"""SEMANTICS sections 3 to 5: own → filter → credit."""
+"""docs/semantics.md: own → filter → credit."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby

@@ -1,4 +1,4 @@
-"""DESIGN, "Who may import whom": downward only, and each foreign library in its one place."""
+"""CONTRIBUTING.md, "who may import whom": downward only, and each foreign library in its one place."""
 
 import ast
 import sys

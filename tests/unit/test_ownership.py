@@ -1,4 +1,4 @@
-"""SEMANTICS section 3: who owns an address."""
+"""docs/semantics.md: who owns an address."""
 
 from hypothesis import given
 from hypothesis import strategies as st

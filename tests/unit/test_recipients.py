@@ -1,4 +1,4 @@
-"""SEMANTICS section 7, Recipients: who wants a report and who gets it."""
+"""docs/semantics.md, Recipients: who wants a report and who gets it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""SEMANTICS section 7: which reports a window makes, their counters, labels and looks."""
+"""docs/semantics.md: which reports a window makes, their counters, labels and looks."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""SEMANTICS section 6: told, held back, told again."""
+"""docs/semantics.md: told, held back, told again."""
 
 from datetime import datetime, timedelta
 from itertools import pairwise

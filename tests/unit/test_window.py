@@ -1,4 +1,4 @@
-"""SEMANTICS section 1: which storage times a run covers."""
+"""docs/semantics.md: which storage times a run covers."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise

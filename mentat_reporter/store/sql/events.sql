@@ -52,7 +52,7 @@ select count(*) from events where storagetime >= '9000-01-01'::timestamp
 select max(storagetime) at time zone 'utc' from events where storagetime < '9000-01-01'::timestamp
 
 -- name: snapshot
--- The transactions that may still store events with an earlier storage time (RELIABILITY section 3).
+-- The transactions that may still store events with an earlier storage time (docs/reliability.md).
 select pg_snapshot_xmin(pg_current_snapshot())::text, pg_current_xact_id()::text
 
 -- name: is_replica
