@@ -115,15 +115,10 @@ class _RoundPlan:
         if mark in self._ledger or (direction, clock, event_id) in self._ledger:
             return True
         opened = self.windows.get(clock)
-        is_earlier = opened is not None and moment < opened.window.lo
-        if (
-            is_earlier
-            and opened is not None
-            and opened.is_first
-            and (direction, COMMON, event_id) in self._ledger
-        ):
-            return True
-        return is_earlier and mark in self._told
+        if opened is None or moment >= opened.window.lo:
+            return False
+        dealt_in_common = opened.is_first and (direction, COMMON, event_id) in self._ledger
+        return dealt_in_common or mark in self._told
 
     def window_of(self, key: Key) -> OpenWindow | None:
         if self._wanted and key[0] not in self._wanted:

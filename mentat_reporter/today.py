@@ -95,13 +95,18 @@ class Today:
         return found
 
     def subclasses(self, name: str, message: Mapping[str, Any]) -> list[str]:
-        """Return a message's subclasses by its class's own expression; where that fails, none."""
+        """Return a message's subclasses by its class's own expression.
+
+        Where that fails the class alone stands, and the failure is counted in quarantine.
+        """
         expression = self._subclassing.get(name)
         if expression is None:
             return []
         try:
             return expression(message)
-        except RuleError:
+        except RuleError as error:
+            reason = f"failed on an event: {str(error).splitlines()[0]}"
+            self._quarantine("filter", f"subclassing of event class {name}", reason, 1)
             return []
 
     # How reports look and who gets them

@@ -3,7 +3,7 @@
 import re
 import socket
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, summarize_address_range
+from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 from typing import Final, Literal
 
 from mentat_reporter.core.model import Address
@@ -81,12 +81,3 @@ def blocks(address: Address) -> list[str]:
     """Return the CIDR blocks that fill an address, for whoever only understands those."""
     kind = IPv4Address if address.version == 4 else IPv6Address  # noqa: PLR2004
     return [str(block) for block in summarize_address_range(kind(address.first), kind(address.last))]
-
-
-def is_address(text: str) -> bool:
-    """Tell whether the text is one single address."""
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

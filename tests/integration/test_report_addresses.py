@@ -33,3 +33,19 @@ def test_entries_that_are_no_addresses_are_counted_and_named_in_the_log(
     assert reporter.told() == {ALICE: ["odd"]}
     assert result.total("invalid_addresses") == 1
     assert "event odd: no address: 'not-an-address'" in caplog.messages
+
+
+def test_a_subclassing_that_fails_leaves_the_class_and_is_counted(reporter: Reporter) -> None:
+    scan = {"name": "scan", "rule": "'Recon.Scanning' in Category", "subclassing": "Nowhere.Proto"}
+    reporter.groups(group(ALICE, "192.0.2.0/24"), event_classes=[scan])
+    reporter.store(event("one", AT, "192.0.2.1"), event("two", AT, "192.0.2.2"))
+    reporter.execute("update events set eventclass = 'scan'")
+
+    result = reporter.run(START)
+
+    [report] = reporter.reports()
+    assert list(report["structured_data"]["regular"]) == ["scan"]
+    assert reporter.rows("select reference, count from mentat_reporter.quarantine") == [
+        ("subclassing of event class scan", 2)
+    ]
+    assert result.exit_code == 0
