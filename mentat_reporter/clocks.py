@@ -61,8 +61,13 @@ class Clocks:
 
     @cached_property
     def _at_start(self) -> dict[tuple[str, Severity], ClockState]:
-        found = state.clocks(self._session.main)
-        self._session.main.rollback()
+        session = self._session
+        with transaction(session.main):
+            found = state.clocks(session.main)
+            ahead = any(known.last_hi > session.now for known in found.values())
+            if ahead and session.moves_state and session.settings.run.time_high is None:
+                # it may have been set back at any time since the run before
+                state.set_back(session.main, session.now, session.now - session.settings.run.interval)
         return found
 
     @cached_property
@@ -197,7 +202,9 @@ class Clocks:
         with transaction(session.main):
             opened = state.open_window(session.main, window, follows, snapshot, self._margin)
         # a busy database, or windows that catch up, hold it back by a window or two
-        if not window.catch_up and window.lo - opened.window.fetch_lo > HELD_BACK + 2 * window.period:
+        back = window.lo - opened.window.fetch_lo
+        if not window.catch_up and back > HELD_BACK + 2 * window.period:
+            session.result.held_back = max(back, session.result.held_back or back)
             session.logger.warning(
                 "%s: events are read again from %s on: a transaction has been open in the events database "
                 "since then, see pg_stat_activity", window.severity, opened.window.fetch_lo.isoformat(),

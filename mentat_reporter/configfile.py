@@ -9,7 +9,9 @@ from mentat_reporter.errors import UsageError
 
 SUFFIX: Final = ".json.conf"
 HIDDEN: Final = "********"
-_SECRET: Final = re.compile(r"passw|passwd|secret|token", re.IGNORECASE)
+_SECRET: Final = re.compile(
+    r"pas|psw|pwd|secret|token", re.IGNORECASE
+)  # misspelt it is a secret all the same
 _IN_URL: Final = re.compile(r"(://[^:/@\s]*:).*(@)")
 _IN_QUERY: Final = re.compile(r"(passw\w*\s*=\s*)[^&\s]*", re.IGNORECASE)
 

@@ -1,6 +1,7 @@
 """Reads the events of a stretch of time once and deals them to the units that they concern."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -18,6 +19,10 @@ MAX_ID: Final = 500
 PROGRESS_STEP: Final = 5000
 """Events between two progress lines."""
 
+_ODDITIES: Final = {
+    "oversized": "is too large, it is told without its details",
+    "odd_times": "has a time outside 1970 to 2100, which is put on that edge",
+}
 Key = tuple[str, Direction]
 """A unit within a severity: group and direction."""
 
@@ -40,7 +45,8 @@ def read_raw(session: Session, raw: events.Raw, severity: Severity) -> Event:
         raise MessageError("has no message in events_json")
     if len(raw.stored.id.encode()) > MAX_ID:
         raise MessageError(f"has an id of more than {MAX_ID} bytes")
-    return read_event(raw.stored, decode(raw.message), severity, session.today.subclasses)
+    message, size = decode(raw.message), len(raw.message)
+    return read_event(raw.stored, message, severity, session.today.subclasses, size=size)
 
 
 class Deal:
@@ -59,6 +65,7 @@ class Deal:
         self._common = common
         self._keep_from = keep_from
         self._seen: dict[Direction, dict[str, datetime]] = {"source": {}, "target": {}}
+        self._oddities: set[tuple[str, str]] = set()
         self.intakes: dict[Key, Intake] = {}
 
     def read(self, fetch_lo: datetime, hi: datetime) -> None:
@@ -67,10 +74,11 @@ class Deal:
         stream = events.stream(
             session.events, severity, fetch_lo, hi, test_data=session.settings.run.test_data
         )
-        for number, raw in enumerate(stream, 1):
-            if number % PROGRESS_STEP == 0:
-                session.progress(f"{severity}: {number:,} events read")
-            self._take_in(raw)
+        with closing(stream):  # now, and not when its connection may be gone
+            for number, raw in enumerate(stream, 1):
+                if number % PROGRESS_STEP == 0:
+                    session.progress(f"{severity}: {number:,} events read")
+                self._take_in(raw)
 
     def read_again(self, ids: Sequence[str]) -> None:
         """Read events by their ids; those that are gone are left out and counted in the log."""
@@ -124,6 +132,15 @@ class Deal:
             self._session.fail(f"event {name} {error}; it is kept in mentat_reporter.quarantine")
             self._session.result.add(self._severity, events=1, bad=1)
 
+    def _note_oddities(self, event: Event) -> None:
+        """Count an event, once, that is told otherwise than it stands."""
+        found = {"oversized": event.oversized, "odd_times": event.has_odd_time}
+        for name in (name for name, holds in found.items() if holds):
+            if (name, event.id) not in self._oddities:
+                self._oddities.add((name, event.id))
+                self._session.result.add(self._severity, **{name: 1})
+                self._session.logger.info("event %s: %s", event.id, _ODDITIES[name])
+
     def _deal(self, event: Event, direction: Direction) -> None:
         session = self._session
         side = event.side(direction)
@@ -147,5 +164,7 @@ class Deal:
         for owner, sightings in owners.items():
             key = (owner, direction)
             if self._takes(key, event):
+                if event.oversized or event.has_odd_time:
+                    self._note_oddities(event)
                 intake = self.intakes.setdefault(key, Intake())
                 take_in(intake, sightings, session.today.rules, session.today.house.credibilities)

@@ -10,6 +10,7 @@
     ├── MailError                  a mail cannot be built or its addresses are wrong
     ├── EmbeddedError              1: the embedded PostgreSQL cannot be had
     └── StoreError                 1: the database is missing, unreachable or not initialised
+        └── LostDatabaseError      75: the database went away during a run and did not come back
 
 Messages name the thing (group, filter, file, line, option) and the cure.
 """
@@ -67,3 +68,9 @@ class EmbeddedError(ReporterError):
 
 class StoreError(ReporterError):
     """The database is missing, unreachable or not initialised."""
+
+
+class LostDatabaseError(StoreError):
+    """The database went away during a run and did not come back in time; the next run goes on."""
+
+    exit_code = EXIT_BUSY

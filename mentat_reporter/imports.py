@@ -10,7 +10,7 @@ from pathlib import Path
 from mentat_reporter.core.ownership import Ownership
 from mentat_reporter.errors import EXIT_DONE, EXIT_PARTLY, InputError
 from mentat_reporter.filters.compile import compile_rule, compile_values
-from mentat_reporter.session import databases
+from mentat_reporter.links import databases
 from mentat_reporter.settings import Settings
 from mentat_reporter.store import groups, importing, schema, state
 from mentat_reporter.store.connection import EVENT_LIMITS, STATE_LIMITS, Connection, connect, transaction
@@ -70,13 +70,16 @@ def import_groups(settings: Settings, files: Sequence[str], *, replace: bool) ->
     documents = [_document(name) for name in files]
     language = settings.reporter.filter_language
     with _connected(settings) as (main, events):
-        schema.require(main, events or main)
+        schema.require_main(main)
+        schema.require_events(events or main)
+        with transaction(main):
+            now = settings.run.time_high or state.now(main)
         done = importing.import_groups(
             main,
             documents,
             replace=replace,
-            compile_rule=partial(compile_rule, language=language),
-            compile_values=partial(compile_values, language=language),
+            compile_rule=partial(compile_rule, language=language, now=now),
+            compile_values=partial(compile_values, language=language, now=now),
         )
     return ImportResult(said=done.lines(), noted=done.warnings)
 
@@ -85,11 +88,12 @@ def import_events(settings: Settings, files: Sequence[str]) -> ImportResult:
     """Import IDEA0 messages; a bad one is named and the rest goes on."""
     sources = importing.find_sources(files)
     with _connected(settings) as (main, events):
-        schema.require(main, events or main)
+        schema.require_main(main)
+        schema.require_events(events or main)
         with transaction(main):
             now = settings.run.time_high or state.now(main)
             house = groups.load(main, now)
-        compile_text = partial(compile_rule, language=settings.reporter.filter_language)
+        compile_text = partial(compile_rule, language=settings.reporter.filter_language, now=now)
         rules, warnings = importing.read_class_rules(main, compile_text)
         resolver = importing.Resolver(rules, Ownership(house.networks))
         done = importing.import_events(events or main, sources, resolver, now)

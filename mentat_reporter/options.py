@@ -141,7 +141,7 @@ def _add_mail(group: argparse._ArgumentGroup) -> None:
     _text(group, "--mail-from", "SENDER", "From, as 'CSIRT <csirt@example.org>'")
     _many(group, "--mail-reply-to", "ADDRESSES", "where answers go")
     _text(group, "--mail-return-path", "ADDRESS", "where bounces go (default: the address of From)")
-    _many(group, "--mail-admin", "ADDRESSES", "who gets redirected and test mail")
+    _many(group, "--mail-admin", "ADDRESSES", "who gets the daily digest, redirected and test mail")
     _text(group, "--mail-subject", "TEXT", "instead of the template's subject")
     _text(group, "--mail-transport", "NAME", "smtp (default), sendmail, maildir or null")
     _flag(group, "--mail-dev-mode", "send by plain SMTP to the two below")
@@ -167,7 +167,7 @@ def _add_looks(group: argparse._ArgumentGroup) -> None:
 
 def _add_files(group: argparse._ArgumentGroup) -> None:
     _flag(group, "--replace", "import-groups: delete what the files do not name")
-    _text(group, "--reports-dir", "FOLDER", "for later: where report files go")
+    _text(group, "--reports-dir", "FOLDER", "where report files go")
     _text(group, "--templates-dir", "FOLDER", "your own templates")
     _text(group, "--event-classes-dir", "FOLDER", "for later: folders that add to event classes")
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from mentat_reporter.core.model import Severity, Window
@@ -25,6 +25,8 @@ class RunResult:
     """When a severity that was not due yet will be."""
     failures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    held_back: timedelta | None = None
+    """How far a transaction in the events database made a window read back, where it is worth a warning."""
     delivered: Counter[str] = field(default_factory=Counter)
     plans: list[str] = field(default_factory=list)
     """What a dry run would have stored and sent."""
@@ -64,6 +66,8 @@ class RunResult:
         told = {
             "unowned_addresses": "addresses or parts of them are in nobody's networks",
             "invalid_addresses": "entries of events are no addresses, the log names them",
+            "oversized": "events are too large to be told with their details, the log names them",
+            "odd_times": "events have a time outside 1970 to 2100, the log names them",
         }
         return [f"{self.total(name):,} {text}" for name, text in told.items() if self.total(name)]
 
@@ -72,10 +76,12 @@ class RunResult:
         parts = [f"{name} {self.total(name)}" for name in COLUMNS]
         parts += [
             f"{name.replace('_', ' ')} {self.total(name)}"
-            for name in ("unowned_addresses", "invalid_addresses")
+            for name in ("unowned_addresses", "invalid_addresses", "oversized", "odd_times")
             if self.total(name)
         ]
         parts += [f"mail {state} {count}" for state, count in self.delivered.items() if count]
+        if self.held_back:
+            parts.append(f"held back {self.held_back.total_seconds() / 3600:.1f} h")
         return f"{len(self.windows)} windows: " + ", ".join(parts) + f"; {len(self.failures)} failures"
 
 

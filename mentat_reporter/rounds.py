@@ -15,6 +15,8 @@ from mentat_reporter.store.state import OpenWindow, Retry, Unit
 RETRY_AFTER: Final = timedelta(minutes=10)
 GIVE_UP: Final = 10
 """Failures after which a unit is kept for an operator (docs/reliability.md)."""
+MAX_CUT_OFF: Final = 2
+"""Connections lost at a unit in one run after which it has failed: perhaps it is what ends them."""
 
 
 def _name(unit: Unit) -> str:
@@ -51,23 +53,37 @@ def _attempt(
     """Work a unit; one that fails is rolled back, named, and tried again by a later run."""
     from mentat_reporter.unit import work  # noqa: PLC0415 - a quiet run renders nothing
 
+    job = (unit, opened.window)
+    if job in session.finished:
+        return True
+    if session.cut_off[job] >= MAX_CUT_OFF:
+        _fail(session, unit, opened, intake, retry, "the connection was lost at it, repeatedly")
+        session.take_heart()
+        return False
     try:
         work(session, unit, opened, intake, retry)
     except Exception as error:  # whatever one unit meets, the others are served
-        if session.main.closed:
+        if session.is_cut_off:
+            session.cut_off[job] += 1
             raise
         session.logger.debug("traceback of %s", _name(unit), exc_info=True)
         text = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-        session.quarantine("group", _name(unit), text)
-        if not session.moves_state:
-            session.fail(f"{_name(unit)} failed: {text}")
-            return False
-        attempts = (retry.attempts if retry else 0) + 1
-        if attempts < GIVE_UP:
-            session.fail(f"{_name(unit)} failed and will be tried again: {text}")
-        _postpone(session, unit, opened, intake, attempts, text, is_retry=retry is not None)
+        _fail(session, unit, opened, intake, retry, text)
         return False
     return True
+
+
+def _fail(
+    session: Session, unit: Unit, opened: OpenWindow, intake: Intake, retry: Retry | None, text: str
+) -> None:
+    session.quarantine("group", _name(unit), text)
+    if not session.moves_state:
+        session.fail(f"{_name(unit)} failed: {text}")
+        return
+    attempts = (retry.attempts if retry else 0) + 1
+    if attempts < GIVE_UP:
+        session.fail(f"{_name(unit)} failed and will be tried again: {text}")
+    _postpone(session, unit, opened, intake, attempts, text, is_retry=retry is not None)
 
 
 class _RoundPlan:
@@ -97,7 +113,7 @@ class _RoundPlan:
             if opened.resumed:
                 self._ledger |= state.decided(main, opened)
             self.relapsing += thresholds.relapsing(main, severity, clock, list(self.own), opened.window.hi)
-        if any(state.follows_restore(main, opened) for opened in self.windows.values()):
+        if any(state.outruns_ledger(main, opened) for opened in self.windows.values()):
             self._told = state.told(main, severity, current.fetch_lo)
 
     def clock_of(self, group: str) -> str:
@@ -165,7 +181,8 @@ def run_round(session: Session, clocks: Clocks, current: Round) -> bool:
     for key in plan.relapsing:
         if plan.window_of(key) is not None and key[0] in session.today.house.groups:
             deal.intakes.setdefault(key, Intake())
-    session.result.windows += [opened.window for opened in windows]
+    known = session.result.windows
+    known += [opened.window for opened in windows if opened.window not in known]
     session.result.add(current.severity, events=deal.count_events())
     if not _work_units(session, plan, deal, current.severity):
         return False

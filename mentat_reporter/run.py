@@ -5,21 +5,25 @@ docs/reliability.md gives the order.
 
 import gc
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Final
 
+from mentat_reporter import dispatch
 from mentat_reporter.clocks import Clocks
+from mentat_reporter.core.model import Severity
 from mentat_reporter.core.window import DEFAULT_TIMING, next_run
-from mentat_reporter.errors import UsageError
+from mentat_reporter.errors import ReporterError, UsageError
+from mentat_reporter.filters.patience import limited
+from mentat_reporter.outside import REAL, Outside
 from mentat_reporter.result import RunResult
 from mentat_reporter.rounds import retry_units, run_round
 from mentat_reporter.session import Progress, Session, opened
 from mentat_reporter.settings import Settings
 from mentat_reporter.store import events, state
-from mentat_reporter.store.connection import transaction
+from mentat_reporter.store.connection import explained, transaction
 from mentat_reporter.store.outbox import Outbox
 
 STALE: Final = timedelta(hours=24)
@@ -41,35 +45,64 @@ def _few_collections() -> Iterator[None]:
         gc.unfreeze()
 
 
-def report(settings: Settings, logger: logging.Logger, progress: Progress) -> RunResult:
+def report(
+    settings: Settings, logger: logging.Logger, progress: Progress, outside: Outside = REAL
+) -> RunResult:
     """Report what is due, store it, and deliver.
 
-    Raises LockBusyError when another run is at work, StoreError when a database cannot be used; what
-    one group, filter, template or event causes is named in the result and stops nobody else.
+    Raises LockBusyError when another run is at work, StoreError when a database cannot be used,
+    LostDatabaseError when it went away; what one group, filter, template or event causes is named in the
+    result and stops nobody else.
     """
-    with opened(settings, logger, progress) as session, _few_collections():
-        drains = settings.moves_state
-        _check_groups(session)
-        if drains:
-            _recover(session)
-            _deliver(session, None)
-        clocks = Clocks(session)
-        for severity in settings.run.severities:
-            if session.moves_state:
-                retry_units(session, severity)
-            if not all(run_round(session, clocks, current) for current in clocks.rounds(severity)):
-                break
-        session.name_rule_failures()
-        session.keep_quarantine()
-        if session.writes:
-            _deliver(session, None if drains else session.mail_ids)
-        if drains:
-            with transaction(session.main):
-                state.forget_windows(session.main, session.now - KEEP_WINDOWS)
-        logger.info("run summary: %s", session.result.log_line())
-        if settings.run.regular:
-            _tell_waiting(session, clocks)
+    with opened(settings, logger, progress, outside) as session, _few_collections(), limited():
+        session.lasting(lambda: _report(session))
         return session.result
+
+
+def _report(session: Session) -> None:
+    """Do all of a run. What an earlier call did that lost its connection is found done, and left alone."""
+    settings = session.settings
+    drains = settings.moves_state
+    _check_groups(session)
+    if drains or session.mail_ids:
+        dispatch.recover(session, None if drains else session.mail_ids)
+    if drains:
+        dispatch.deliver(session, None)
+    clocks = Clocks(session)
+    for severity in settings.run.severities:
+        if not _work(session, clocks, severity):
+            break
+    session.name_rule_failures()
+    if session.writes:
+        dispatch.deliver(session, None if drains else session.mail_ids)
+    if drains:
+        dispatch.tell_admin(session)
+        with transaction(session.main):
+            state.forget_windows(session.main, session.now - KEEP_WINDOWS)
+    dispatch.sum_up(session)
+    session.keep_quarantine()
+    session.logger.info("run summary: %s", session.result.log_line())
+    if settings.run.regular:
+        _tell_waiting(session, clocks)
+
+
+def _work(session: Session, clocks: Clocks, severity: Severity) -> bool:
+    """Work what is due of a severity; False when the run's time is over.
+
+    What its events or its state meet stops no other severity: its window stays open for the next run.
+    """
+    try:
+        if session.moves_state:
+            retry_units(session, severity)
+        return all(run_round(session, clocks, current) for current in clocks.rounds(severity))
+    except ReporterError:
+        raise
+    except Exception as error:
+        if session.is_cut_off:
+            raise
+        session.logger.debug("traceback of %s", severity, exc_info=True)
+        session.fail(f"{severity} events cannot be worked: {explained(error)}")
+        return True
 
 
 def _check_groups(session: Session) -> None:
@@ -82,62 +115,28 @@ def _check_groups(session: Session) -> None:
             raise UsageError(f"--abuse-group {name}: there is no enabled abuse group of that name{hint}")
 
 
-def deliver(settings: Settings, logger: logging.Logger, progress: Progress) -> RunResult:
-    """Drain the outbox and nothing else."""
+def deliver(
+    settings: Settings, logger: logging.Logger, progress: Progress, outside: Outside = REAL
+) -> RunResult:
+    """Drain the outbox and nothing else; raises what `report` does."""
     if settings.mail.test_mode:
         raise UsageError("deliver sends what waits to its own recipients; leave out --mail-test-mode")
-    with opened(settings, logger, progress) as session:
-        if session.writes:
-            _recover(session)
-            _deliver(session, None)
-        else:
-            due = Outbox(session.main).due(session.now)
-            session.result.plans.append(f"{len(due)} mails would be tried")
-        logger.info("run summary: %s", session.result.log_line())
+    with opened(settings, logger, progress, outside) as session:
+        session.lasting(lambda: _drain(session))
         return session.result
 
 
-def _recover(session: Session) -> None:
-    """Free the mails that a killed run was sending."""
-    recovered = Outbox(session.main).recover(session.now)
-    if recovered.pending:
-        session.logger.info("%d mails of an interrupted run wait again", recovered.pending)
-    for label, message_id in recovered.held:
-        session.fail(
-            f"mail {message_id} of report {label} ended five runs; it is held, see docs/operations.md"
-        )
-
-
-def _deliver(session: Session, only: Sequence[int] | None) -> None:
-    """Send what is due; of the mails in `only`, unless it is None."""
-    outbox = Outbox(session.main)
-    if (only is not None and not only) or not outbox.due(session.now, only):
-        return
-    # an idle run needs neither smtplib nor ssl
-    from mentat_reporter.delivery.deliver import deliver as drain  # noqa: PLC0415
-    from mentat_reporter.delivery.transports import make_transport  # noqa: PLC0415
-
-    mail = session.settings.mail
-    session.progress("delivering mail")
-    done = drain(
-        outbox,
-        lambda: make_transport(mail),
-        mail,
-        session.now,
-        log=session.logger,
-        only=only,
-        fallback=session.settings.reporter.fallback,
-        deadline=session.out_of_time,
-    )
-    session.result.delivered.update(
-        sent=done.sent, deferred=done.deferred, failed=done.failed, held=done.held, left=done.left
-    )
-    for alarm in done.alarms:
-        session.result.fail(alarm)  # it stands in the log already
-    if done.deferred or done.failed:
-        session.fail(f"{done.deferred} mails were deferred and {done.failed} failed; the log says why")
-    if done.left:
-        session.result.notes.append(f"{done.left} mails are left for the next run")
+def _drain(session: Session) -> None:
+    if session.writes:
+        dispatch.recover(session, None)
+        dispatch.deliver(session, None)
+        dispatch.tell_admin(session)
+        dispatch.sum_up(session)
+        session.keep_quarantine()
+    else:
+        due = Outbox(session.main).due(session.now)
+        session.result.plans.append(f"{len(due)} mails would be tried")
+    session.logger.info("run summary: %s", session.result.log_line())
 
 
 def _tell_waiting(session: Session, clocks: Clocks) -> None:

@@ -2,42 +2,38 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from mentat_reporter.errors import LockBusyError
+from mentat_reporter.core.model import Window
+from mentat_reporter.errors import EmbeddedError, LockBusyError, LostDatabaseError, StoreError
+from mentat_reporter.links import Links
 from mentat_reporter.lock import SimpleFlock
+from mentat_reporter.outside import Outside
 from mentat_reporter.result import RunResult
 from mentat_reporter.settings import Settings
-from mentat_reporter.store import embedded, schema, state
-from mentat_reporter.store.connection import (
-    EVENT_LIMITS,
-    STATE_LIMITS,
-    Connection,
-    Dsn,
-    connect,
-    transaction,
-)
+from mentat_reporter.store import reports, state
+from mentat_reporter.store.connection import Connection, explained, transaction
+from mentat_reporter.store.state import Unit
 
 if TYPE_CHECKING:
+    from mentat_reporter.delivery.deliver import DeliveryResult
     from mentat_reporter.today import Today
 
 LOCK_PATIENCE: Final = 10.0
 """Seconds to wait for the advisory lock: a killed run's backend may linger (docs/reliability.md)."""
+LOCK_POLL: Final = 0.2  # seconds
+BACKOFFS: Final = (1.0, 5.0, 20.0)
+"""Seconds before each of the tries to connect again, all that a run has (docs/reliability.md)."""
 
 Progress = Callable[[str], None]
-
-
-def databases(settings: Settings) -> tuple[Dsn, Dsn]:
-    """Return how to reach the main and the events database; starts the embedded one if none is configured."""
-    main = settings.database.main
-    if main is None:
-        main = embedded.Cluster(settings.home).start()
-    return main, settings.database.events or main
+Done = TypeVar("Done")
+Job = tuple[Unit, Window]
 
 
 @dataclass
@@ -47,17 +43,130 @@ class Session:
     settings: Settings
     logger: logging.Logger
     progress: Progress
-    main: Connection
-    events: Connection
-    now: datetime
+    outside: Outside
     started: float = field(default_factory=time.monotonic)
     result: RunResult = field(default_factory=RunResult)
     bad: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
     """What goes to quarantine: error and count by kind and reference."""
     mail_ids: list[int] = field(default_factory=list)
     """The outbox rows that this run made."""
+    delivery: "DeliveryResult | None" = None
+    """What became of mails so far; None: none was tried."""
     slow_templates: set[tuple[str, str, str]] = field(default_factory=set)
     """Template, kind of report and locale of what took too long."""
+    cut_off: Counter[Job] = field(default_factory=Counter)
+    """How often the connection was lost at a unit."""
+    finished: set[Job] = field(default_factory=set)
+    """What a run that keeps no state has done, so as not to do it again after it lost the connection."""
+    in_doubt: tuple[Job, list[str]] | None = None
+    """What such a run is committing, with the labels of its reports."""
+    _links: Links | None = None
+    _pauses: Iterator[float] = field(default_factory=lambda: iter(BACKOFFS))
+
+    # Databases
+
+    @property
+    def main(self) -> Connection:
+        return self._connected.main
+
+    @property
+    def events(self) -> Connection:
+        return self._connected.events
+
+    @property
+    def _connected(self) -> Links:
+        if self._links is None:
+            raise RuntimeError("a session is connected by `lasting`")
+        return self._links
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Ask, after a failure, whether a connection was lost: then all that helps is to connect again."""
+        return self._links is not None and self._links.are_cut
+
+    def lasting(self, work: Callable[[], Done]) -> Done:
+        """Connect and do the work; when a connection is lost, do it anew on new ones.
+
+        What is committed stands, and the work must find it so. Raises LostDatabaseError when the
+        database does not come back, LockBusyError when another run took over, StoreError when it was
+        not there in the first place.
+        """
+        while True:
+            try:
+                if self._links is None:
+                    self._connect()
+                return work()
+            except Exception as error:
+                if not self.is_cut_off:
+                    raise explained(error) from error
+                self._reconnect(error)
+
+    def _connect(self) -> None:
+        self._links = Links(self.settings, self.outside)
+        self._links.check()
+        if not self.settings.run.dry_run:
+            self._lock()
+        _ = self.now
+        self._clear_doubt()
+
+    def _lock(self) -> None:
+        deadline = time.monotonic() + LOCK_PATIENCE
+        while not state.try_lock(self.main):
+            self.main.rollback()
+            if time.monotonic() > deadline:
+                raise LockBusyError("another run, on this host or another, holds the lock of the database")
+            self.outside.sleep(LOCK_POLL)
+        self.main.rollback()
+
+    def _clear_doubt(self) -> None:
+        if self.in_doubt is not None:
+            job, labels = self.in_doubt
+            with transaction(self.main):
+                if reports.taken_labels(self.main, labels):
+                    self.finished.add(job)
+        self.in_doubt = None
+
+    def disconnect(self) -> None:
+        if self._links is not None:
+            self._links.close()
+        self._links = None
+
+    def take_heart(self) -> None:
+        """Allow as many tries to connect again: what ended the connections was put off."""
+        self._pauses = iter(BACKOFFS)
+
+    def _reconnect(self, error: Exception) -> None:
+        read_events = self._connected.has_events
+        self.result.too_soon.clear()
+        for pause in self._pauses:
+            self.logger.warning("lost the database (%s), trying again in %g s", _reason(error), pause)
+            self.disconnect()
+            self.__dict__.pop("today", None)
+            self.outside.sleep(pause)
+            try:
+                self._connect()
+                _ = read_events and self.events
+            except Exception as again:
+                if not (isinstance(again, StoreError | EmbeddedError) or self.is_cut_off):
+                    raise
+                error = again
+            else:
+                return
+        raise LostDatabaseError(
+            f"lost the database: {_reason(error)}; what was committed stands, "
+            + ("the next run goes on there" if self.moves_state else "the rest is not reported")
+        ) from error
+
+    @cached_property
+    def now(self) -> datetime:
+        """The run's only look at the clock, the main database's; aware UTC."""
+        if self.settings.run.time_high:
+            return self.settings.run.time_high
+        found = state.now(self.main)
+        self.main.rollback()
+        return found
+
+    # What kind of run this is
 
     @property
     def moves_state(self) -> bool:
@@ -74,6 +183,8 @@ class Session:
 
     def out_of_time(self) -> bool:
         return time.monotonic() - self.started > self.settings.run.max_runtime.total_seconds()
+
+    # What is to be said
 
     def stop_early(self) -> None:
         """Say that the run's time is over."""
@@ -113,34 +224,25 @@ class Session:
         self.bad.clear()
 
 
-def _advisory_lock(connection: Connection) -> None:
-    deadline = time.monotonic() + LOCK_PATIENCE
-    while not state.try_lock(connection):
-        connection.rollback()
-        if time.monotonic() > deadline:
-            raise LockBusyError("another run, on this host or another, holds the lock of the database")
-        time.sleep(0.2)
-    connection.rollback()
+def _reason(error: BaseException) -> str:
+    """Return what went wrong first; a rollback on a lost connection only says that there is none."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error).strip().partition("\n")[0]
 
 
 @contextmanager
-def opened(settings: Settings, logger: logging.Logger, progress: Progress) -> Iterator[Session]:
-    """Take the locks, connect, read the clock. A dry run takes no lock: it changes nothing.
+def opened(
+    settings: Settings, logger: logging.Logger, progress: Progress, outside: Outside
+) -> Iterator[Session]:
+    """Take the lock of this host; `Session.lasting` connects. A dry run takes no lock: it changes nothing.
 
-    Raises LockBusyError (exit 75) when another run has one of the locks, StoreError when a database
-    is not there or not initialised.
+    Raises LockBusyError (exit 75) when another run has it.
     """
-    with ExitStack() as stack:
-        if not settings.run.dry_run:
-            stack.enter_context(SimpleFlock(settings.reporter.lock_file, timeout=0))
-        main_dsn, events_dsn = databases(settings)
-        main = connect(main_dsn, what="main", limits=STATE_LIMITS)
-        stack.callback(main.close)
-        events_connection = connect(events_dsn, what="events", limits=EVENT_LIMITS)
-        stack.callback(events_connection.close)
-        schema.require(main, events_connection)
-        if not settings.run.dry_run:
-            _advisory_lock(main)
-        now = settings.run.time_high or state.now(main)
-        main.rollback()
-        yield Session(settings, logger, progress, main, events_connection, now)
+    lock = nullcontext() if settings.run.dry_run else SimpleFlock(settings.reporter.lock_file, timeout=0)
+    session = Session(settings, logger, progress, outside)
+    with lock:
+        try:
+            yield session
+        finally:
+            session.disconnect()

@@ -93,7 +93,7 @@ _TOP_KEYS: Final[tuple[_Row, ...]] = (
         "mail_admin",
         values.addresses,
         ["root@localhost"],
-        "who gets redirected and test mail",
+        "who gets the daily digest, redirected and test mail",
     ),
     ("mail_subject", values.text, None, "replaces the subject that the template writes"),
     ("mail_test_mode", values.flag, False, "send everything to --mail-to or the admin, and move no state"),

@@ -12,12 +12,13 @@ from secrets import token_hex
 from typing import Any, Final
 
 from mentat_reporter.core.intake import FilterRule, RuleBook
-from mentat_reporter.core.model import Group
+from mentat_reporter.core.model import MODES, Group
 from mentat_reporter.core.ownership import Ownership
 from mentat_reporter.core.recipients import MailRules
 from mentat_reporter.core.report import Desk, Look
 from mentat_reporter.errors import RuleError
 from mentat_reporter.filters.compile import compile_rule, compile_values
+from mentat_reporter.filters.patience import SlowRuleError
 from mentat_reporter.render.addresses import parse_addresses
 from mentat_reporter.render.i18n import is_locale, is_template, is_timezone
 from mentat_reporter.render.message import Frame
@@ -61,7 +62,7 @@ class Today:
         compiled = []
         for rule in self.house.rules:
             try:
-                matches = compile_rule(rule.text, self.settings.reporter.filter_language)
+                matches = compile_rule(rule.text, self.settings.reporter.filter_language, self.now)
             except RuleError as error:
                 self._rule_off(rule.group, rule.name, f"does not compile and is not applied: {error}")
             else:
@@ -89,7 +90,9 @@ class Today:
             if not event_class.subclassing.strip():
                 continue
             try:
-                found[name] = compile_values(event_class.subclassing, self.settings.reporter.filter_language)
+                found[name] = compile_values(
+                    event_class.subclassing, self.settings.reporter.filter_language, self.now
+                )
             except RuleError as error:
                 self._bad("filter", f"subclassing of event class {name}", f"does not compile: {error}")
         return found
@@ -97,13 +100,17 @@ class Today:
     def subclasses(self, name: str, message: Mapping[str, Any]) -> list[str]:
         """Return a message's subclasses by its class's own expression.
 
-        Where that fails the class alone stands, and the failure is counted in quarantine.
+        Where that fails the class alone stands, and the failure is counted in quarantine. An expression that
+        is too slow is off, which the run names.
         """
         expression = self._subclassing.get(name)
         if expression is None:
             return []
         try:
             return expression(message)
+        except SlowRuleError as error:
+            self._bad("filter", f"subclassing of event class {name}", str(error))
+            return []
         except RuleError as error:
             reason = f"failed on an event: {str(error).splitlines()[0]}"
             self._quarantine("filter", f"subclassing of event class {name}", reason, 1)
@@ -119,6 +126,7 @@ class Today:
         """Put the default in the place of what no report can use; name it with the cure."""
         sites = tuple(filter(None, (self.settings.reporter.templates_dir,)))
         for name, known in (
+            ("mode", MODES.__contains__),
             ("locale", is_locale),
             ("timezone", is_timezone),
             ("template", lambda value: is_template(value, sites)),
@@ -126,7 +134,7 @@ class Today:
             value = getattr(group, name)
             if value is not None and not known(value):
                 self._bad("group", group.name, f"{name} '{value}' is not known; the default is used")
-                group = replace(group, **{name: None})  # type: ignore[arg-type] # the three may be None
+                group = replace(group, **{name: None})  # type: ignore[arg-type] # all may be None
         emails = {}
         for severity, written in group.emails.items():
             good, bad = parse_addresses(written)

@@ -27,6 +27,7 @@ from mentat_reporter.deal import read_raw
 from mentat_reporter.errors import MessageError
 from mentat_reporter.mails import mails_of
 from mentat_reporter.render.message import Mail
+from mentat_reporter.reportfiles import ReportFiles
 from mentat_reporter.session import Session
 from mentat_reporter.store import events, groups, outbox, reports, state, thresholds
 from mentat_reporter.store.connection import transaction
@@ -112,7 +113,8 @@ def _build_reports(
                 intake.tallies.get((part.chain, part.shadow), Tally()), held_until,
             )
         ]  # fmt: skip
-        taken = reports.taken_labels(session.main, [report.label for report in built])
+        with transaction(session.main):
+            taken = reports.taken_labels(session.main, [report.label for report in built])
         if not taken:
             return built
         desk = replace(desk, taken_labels=desk.taken_labels | taken)
@@ -125,11 +127,13 @@ def decide(session: Session, unit: Unit, opened: OpenWindow, intake: Intake) -> 
     known: dict[Problem, Threshold] = {}
     if session.thresholding and intake.sightings:
         problems = (thresholding.problem_of(sighting) for sighting in intake.sightings)
-        known = thresholds.thresholds(session.main, unit, problems)
+        with transaction(session.main):
+            known = thresholds.thresholds(session.main, unit, problems)
     decided = thresholding.decide(intake.sightings, known, opened.window)
     recurring: list[Recurring] = []
     if session.thresholding:
-        relapses = _relapses(session, unit, opened, decided, timing)
+        with transaction(session.main):
+            relapses = _relapses(session, unit, opened, decided, timing)
         recurring = _recurring(session, unit, intake, relapses)
     held_until = opened.window.hi + timing.threshold if session.thresholding and timing.threshold else None
     told = reporting.gather(decided.reported, recurring)
@@ -190,19 +194,24 @@ def work(
 ) -> None:
     """Decide, render, and write a unit in one transaction; a dry run only tells what it would do.
 
-    What is decided upon is read before: nobody else changes it while this run has the lock, and a long
-    rendering does not keep a transaction open. `retry` is the failure that this attempt makes good.
+    What is decided upon is read before: nobody else changes it while this run has the lock, and neither a
+    long decision nor a long rendering keeps a transaction open. `retry` is the failure that this attempt
+    makes good.
     """
-    with transaction(session.main):
-        decision = decide(session, unit, opened, intake)
+    decision = decide(session, unit, opened, intake)
     mails = mails_of(session, decision.reports)
+    job = (unit, opened.window)
     if session.writes:
-        with transaction(session.main):
+        if not session.moves_state:
+            session.in_doubt = (job, [report.label for report in decision.reports])
+        with ReportFiles(session, decision.reports), transaction(session.main):
             _store(session, decision.reports, mails)
             if session.moves_state:
                 _move(session, unit, opened, intake, decision, retry)
     else:
         _foretell(session, decision.reports, mails)
+    if not session.moves_state:
+        session.finished.add(job)
     _count(session, unit, intake, decision)
     session.result.add(unit.severity, mails=len(mails), reports=len(decision.reports))
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ from psycopg2.extensions import parse_dsn
 from mentat_reporter.store import schema
 from mentat_reporter.store.connection import STATE_LIMITS, Connection, connect
 from mentat_reporter.store.embedded import Cluster
+
+# A shell that starts the tests in the background has them, and all that they start, ignore SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test is timed: machines are shared. Continuous integration draws the same examples each time, so that
 # a submission is judged for what it changes; everybody else draws new ones.
@@ -50,7 +54,7 @@ def server() -> Iterator[Dsn]:
 @pytest.fixture(scope="session")
 def template(server: Dsn) -> Iterator[str]:
     """Give the name of a database with all tables, which is never connected to again."""
-    with _database(server, "template0") as dsn:
+    with temporary_database(server, "template0") as dsn:
         with closing(connect(dsn, what="template", limits={})) as connection:
             schema.initialise(connection, None)
         yield dsn["dbname"]
@@ -58,12 +62,15 @@ def template(server: Dsn) -> Iterator[str]:
 
 @pytest.fixture
 def make_database(server: Dsn, request: pytest.FixtureRequest) -> Iterator[MakeDatabase]:
-    """Make databases that are dropped after the test: with all tables, or `empty=True`."""
+    """Make databases that are dropped after the test: with all tables, or `empty=True`, or as another is.
+
+    `of` names one that nobody is connected to.
+    """
     opened: list[Any] = []
 
-    def make(*, empty: bool = False) -> Dsn:
-        source = "template0" if empty else request.getfixturevalue("template")
-        opened.append(_database(server, source))
+    def make(*, empty: bool = False, of: str = "") -> Dsn:
+        source = "template0" if empty else of or request.getfixturevalue("template")
+        opened.append(temporary_database(server, source))
         made: Dsn = opened[-1].__enter__()
         return made
 
@@ -95,7 +102,8 @@ def feeds() -> Path:
 
 
 @contextmanager
-def _database(server: Dsn, source: str) -> Iterator[Dsn]:
+def temporary_database(server: Dsn, source: str) -> Iterator[Dsn]:
+    """Make a database like another, to which nobody is connected, and drop it at the end."""
     name = sql.Identifier(f"test_{uuid.uuid4().hex}")
     _execute(server, sql.SQL("create database {} template {}").format(name, sql.Identifier(source)))
     try:

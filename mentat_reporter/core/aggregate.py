@@ -10,7 +10,15 @@ from datetime import datetime
 from math import inf
 from typing import Any, Final, NamedTuple
 
-from mentat_reporter.core.idea import SECTION, categories, mentat_fields, own_sections, sections, strings
+from mentat_reporter.core.idea import (
+    SECTION,
+    capped,
+    categories,
+    mentat_fields,
+    own_sections,
+    sections,
+    strings,
+)
 from mentat_reporter.core.model import UNKNOWN, Address, Chain, Detail, Direction, Entry, Event, Severity
 
 MAIN_LISTS: Final = ("Category", "Description", "Ref", "UsernameAndPassword")
@@ -27,6 +35,8 @@ SIDE_NUMBERS: Final = (
     "OutByteCount", "OutFlowCount", "OutPacketCount",
 )  # fmt: skip
 ATTACH_LISTS: Final = ("Name",)
+FACETS_OF_OVERSIZED: Final = 100
+"""Values of a facet, shortened, that an oversized event counts for in each of its reports."""
 EXACT: Final = 2**53
 """The largest number that every reader of JSON takes exactly; what claims more counts as this."""
 
@@ -142,7 +152,7 @@ def _together(findings: Iterable[Finding], *, by_address: bool) -> Iterable[Sequ
 def entries(findings: Iterable[Finding], direction: Direction, *, by_address: bool = True) -> list[Entry]:
     """Return a line per class and address (or per class alone), ordered by class and address.
 
-    An event counts once in a line.
+    An event counts once in a line. Of one that is oversized nothing else is told.
     """
     lines: dict[tuple[str, str], Entry] = {}
     counted: dict[tuple[str, str], set[str]] = {}
@@ -162,7 +172,7 @@ def entries(findings: Iterable[Finding], direction: Direction, *, by_address: bo
         line.last_time = max(line.last_time, event.last_time)
         hour = event.first_time.replace(minute=0, second=0, microsecond=0)
         line.hours[hour] = line.hours.get(hour, 0) + 1
-        for detector in event.detectors or (UNKNOWN,):
+        for detector in () if event.oversized else event.detectors or (UNKNOWN,):
             detail = line.details.get(detector)
             if detail is None:
                 detail = line.details[detector] = Detail({}, {}, {}, {}, {}, {}, {})
@@ -255,7 +265,8 @@ def statistics(new: Iterable[Finding], recurring: Iterable[Finding], severity: S
     counts: dict[str, Counter[str]] = {}
     for finding in events.values():
         for facet, values in _facets(finding.event, finding.event_class).items():
-            counts.setdefault(facet, Counter()).update(values)
+            shown = map(capped, values[:FACETS_OF_OVERSIZED]) if finding.event.oversized else values
+            counts.setdefault(facet, Counter()).update(shown)
     return {
         **{facet: dict(sorted(values.items())) for facet, values in counts.items()},
         "severities": {severity: len(events)},
@@ -264,4 +275,17 @@ def statistics(new: Iterable[Finding], recurring: Iterable[Finding], severity: S
         "cnt_recurring": len(events) - unique,
         "cnt_unique": unique,
         "list_ids": sorted(events),
+        **_oddities(finding.event for finding in events.values()),
     }
+
+
+def _oddities(events: Iterable[Event]) -> dict[str, list[str]]:
+    """Name the events that are told otherwise than they stand; most reports have none."""
+    oversized, odd_times = [], []
+    for event in events:
+        if event.oversized:
+            oversized.append(event.id)
+        if event.has_odd_time:
+            odd_times.append(event.id)
+    found = {"oversized": sorted(oversized), "odd_times": sorted(odd_times)}
+    return {name: ids for name, ids in found.items() if ids}

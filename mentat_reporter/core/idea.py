@@ -7,13 +7,14 @@ garbage, sections strings. What cannot be used is left out and, where it decides
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from mentat_reporter.core.addresses import joined, parse_address
 from mentat_reporter.core.model import Address, Direction, Event, Severity, Side
+from mentat_reporter.core.times import EARLIEST, LATEST, parse_time
 from mentat_reporter.errors import MessageError
 
 SECTION: Final[Mapping[Direction, str]] = {"source": "Source", "target": "Target"}
@@ -22,19 +23,16 @@ SECTION: Final[Mapping[Direction, str]] = {"source": "Source", "target": "Target
 MAX_DEPTH: Final = 64
 MAX_ADDRESSES: Final = 10_000
 MAX_CLASS: Final = 200
-EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
+MAX_SIZE: Final = 2**20
+"""Bytes of a message."""
+MAX_SPELLED: Final = 2**22
+"""Characters that the details of an event may come to when each of its addresses is told with them."""
 
 _MANY_LINES: Final = frozenset(("Note", "Content"))
 _CONTROL: Final = re.compile("[\x01-\x1f\x7f-\x9f\u2028\u2029]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _NEEDS_CLEANING: Final = re.compile(
     "\\\\(?:[bfnrt]|u00[01789]|u202[89]|u[dD][89a-fA-F])|[\x7f-\x9f\u2028\u2029\ud800-\udfff]"
-)
-_TIME: Final = re.compile(
-    r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[Tt ]+(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:[.,](\d+))?)?)?"
-    r"\s*(?:[Zz]|UTC|([+-])(\d{2}):?(\d{2})?)?",
-    re.ASCII,
 )
 
 Subclasses = Callable[[str, Mapping[str, Any]], list[str]]
@@ -81,40 +79,6 @@ def clean(value: Any, *, key: str = "", depth: int = 0) -> Any:
     return value
 
 
-def parse_time(value: Any) -> datetime | None:
-    """Read a time of a message as aware UTC; without an offset it is UTC; None if it is none.
-
-    A leap second is the second before it. Times outside 1970 to 2100 are put on that edge.
-    """
-    if not isinstance(value, str):
-        return None
-    try:
-        time: datetime | None = datetime.fromisoformat(value)
-    except ValueError:
-        time = _loose_time(value)
-    if time is None:
-        return None
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=UTC)
-    return min(max(time, EARLIEST), LATEST).astimezone(UTC)
-
-
-def _loose_time(value: str) -> datetime | None:
-    match = _TIME.fullmatch(value.strip())
-    if match is None:
-        return None
-    year, month, day, hour, minute, second = (int(part or 0) for part in match.group(1, 2, 3, 4, 5, 6))
-    micro = int((match[7] or "0")[:6].ljust(6, "0"))
-    offset = timedelta(hours=int(match[9] or 0), minutes=int(match[10] or 0))
-    if second == 60:  # noqa: PLR2004 - a leap second, which datetime does not know
-        second, micro = 59, 999_999
-    try:
-        zone = timezone(-offset if match[8] == "-" else offset)
-        return datetime(year, month, day, hour, minute, second, micro, tzinfo=zone)
-    except ValueError:
-        return EARLIEST if year == 0 else None
-
-
 def strings(value: Any) -> list[str]:
     """Return the texts of a list, or of a bare one; numbers are written out, anything else is left out."""
     items = value if isinstance(value, list) else [value]
@@ -130,6 +94,13 @@ def sections(message: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     value = message.get(name)
     items = value if isinstance(value, list) else [value]
     return [item for item in items if isinstance(item, dict)]
+
+
+def _no_sections(message: Mapping[str, Any], name: str) -> list[Any]:
+    """Return what stands where a section should, but is no object."""
+    value = message.get(name)
+    items = value if isinstance(value, list) else [value]
+    return [item for item in items if item is not None and not isinstance(item, dict)]
 
 
 def _written(section: Mapping[str, Any]) -> Iterator[Any]:
@@ -152,12 +123,12 @@ def _parsed(section: Mapping[str, Any]) -> Iterator[tuple[Address | None, Any]]:
 def addresses(
     message: Mapping[str, Any], direction: Direction
 ) -> tuple[tuple[Address, ...], tuple[str, ...]]:
-    """Return the distinct addresses of a direction, and what stands there but is none.
+    """Return the distinct addresses of a direction, and what stands there or for a section, but is none.
 
     More than 10,000 are joined into the spans that they fill.
     """
     found: dict[str, Address] = {}
-    invalid: dict[str, None] = {}
+    invalid = {repr(item)[:MAX_CLASS]: None for item in _no_sections(message, SECTION[direction])}
     for section in sections(message, SECTION[direction]):
         for address, written in _parsed(section):
             if address is None:
@@ -285,10 +256,49 @@ def _side(
     return Side(severity, name, base, shadow, found, invalid)
 
 
+def _letters(value: Any) -> int:
+    """Return roughly how many characters a value comes to when it is written out."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(map(_letters, value.values()))
+    return sum(map(_letters, value)) if isinstance(value, list) else 1
+
+
+def _spelled(message: Mapping[str, Any], direction: Direction, addresses: int) -> int:
+    """Return roughly how many characters of details the addresses of a direction come to.
+
+    Each gets what all have in common, and the rest of the sections that it stands in.
+    """
+    own = sections(message, SECTION[direction])
+    common = _letters(message) - sum(map(_letters, own))
+    apart = 0
+    for section in own:
+        written = [section.get("IP4"), section.get("IP6")]
+        entries = sum(len(value) if isinstance(value, list) else 1 for value in written)
+        apart += entries * (_letters(section) - _letters(written))
+    return addresses * common + apart
+
+
+def _is_oversized(message: Mapping[str, Any], size: int, sides: Mapping[Direction, Side]) -> bool:
+    if size > MAX_SIZE:
+        return True
+    return any(
+        len(side.addresses) * size > MAX_SPELLED  # spares most events the counting
+        and _spelled(message, direction, len(side.addresses)) > MAX_SPELLED
+        for direction, side in sides.items()
+    )
+
+
 def read_event(
-    stored: StoredEvent, message: Any, severity: Severity, subclasses: Subclasses = lambda _name, _message: []
+    stored: StoredEvent,
+    message: Any,
+    severity: Severity,
+    subclasses: Subclasses = lambda _name, _message: [],
+    *,
+    size: int = 0,
 ) -> Event:
-    """Read a cleaned, decoded message with the sides that have the severity.
+    """Read a cleaned, decoded message, of `size` bytes, with the sides that have the severity.
 
     Raises MessageError if it is no JSON object.
     """
@@ -304,7 +314,10 @@ def read_event(
         severity,
         subclasses,
     )
-    detect = parse_time(message.get("DetectTime"))
-    first = parse_time(message.get("EventTime")) or detect or stored.storage_time
-    last = parse_time(message.get("CeaseTime")) or first
-    return Event(stored.id, stored.storage_time, message, source, target, first, last, detectors(message))
+    detect, begin, end = (parse_time(message.get(key)) for key in ("DetectTime", "EventTime", "CeaseTime"))
+    first = begin or detect or stored.storage_time
+    return Event(
+        stored.id, stored.storage_time, message, source, target, first, end or first, detectors(message),
+        oversized=_is_oversized(message, size, {"source": source, "target": target}),
+        has_odd_time=any(time is EARLIEST or time is LATEST for time in (detect, begin, end)),
+    )  # fmt: skip

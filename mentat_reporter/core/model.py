@@ -66,6 +66,10 @@ class Event:
     """CeaseTime, else EventTime, else DetectTime."""
     detectors: tuple[str, ...]
     """Every distinct `Node.Name`, in order."""
+    oversized: bool = False
+    """Too large to be spelled out: told without its details."""
+    has_odd_time: bool = False
+    """A time outside 1970 to 2100 was put on that edge."""
 
     def side(self, direction: Direction) -> Side:
         return self.source if direction == "source" else self.target

@@ -19,7 +19,6 @@ from mentat_reporter.core.model import (
     Problem,
     Report,
     ReportType,
-    Severity,
     Sighting,
     Window,
 )
@@ -76,18 +75,20 @@ class Told(NamedTuple):
 
         Rules may have removed some of an address's fallbacks for some of its events: the most first.
         """
-        seen = {(finding.address, finding.fallbacks) for finding in (*self.new, *self.recurring)}
+        findings = (*self.new, *self.recurring)
+        seen = {(finding.address, finding.fallbacks) for finding in findings if finding.fallbacks}
         ordered = sorted(seen, key=lambda one: (parse_address(one[0]), -len(one[1]), one[1]))
         return tuple(dict.fromkeys(name for _, fallbacks in ordered for name in fallbacks))
 
 
-def make_label(desk: Desk, report_type: ReportType, severity: Severity, *identity: str) -> str:
-    """Return `M20261122SL-7QK2F9XA`: date, type, severity, and 8 characters drawn from the identity.
+def make_label(desk: Desk, report_type: ReportType, window: Window, *identity: str) -> str:
+    """Return `M20261122SL-7QK2F9XA`: date of the window's end, type, severity, 8 characters of the identity.
 
-    The same report of the same window has the same label after a crash, so that a redo replaces
-    what it left behind.
+    The same report of the same window has the same label after a crash, be it the next day, so that a
+    redo replaces what it left behind.
     """
-    head = f"M{desk.created:%Y%m%d}{TYPE_LETTER[report_type]}{severity[0].upper()}-"
+    severity = window.severity
+    head = f"M{window.hi:%Y%m%d}{TYPE_LETTER[report_type]}{severity[0].upper()}-"
     for salt in range(1000):
         text = "\0".join((desk.nonce, report_type, severity, *identity, str(salt)))
         label = head + b32encode(sha256(text.encode()).digest()).decode()[:LABEL_LETTERS]
@@ -172,7 +173,7 @@ def _extras(desk: Desk, window: Window, told: Told, summary: Report) -> list[Rep
     for address, (new, recurring) in sorted(by_address.items()):
         part = told._replace(new=new, recurring=recurring)
         counters = Counters(rep=len(_ids(new)) + len(_ids(recurring)), all=summary.counters.rep)
-        label = make_label(desk, "extra", window.severity, *_identity(window, told), address)
+        label = make_label(desk, "extra", window, *_identity(window, told), address)
         reports.append(
             _report(
                 desk, "extra", window, part, counters, label,
@@ -198,7 +199,7 @@ def reports_of(
     report.
     """
     report_type: ReportType = "target" if direction == "target" else "summary"
-    label = make_label(desk, report_type, window.severity, *_identity(window, told))
+    label = make_label(desk, report_type, window, *_identity(window, told))
     filtering = {name: len(ids) for name, ids in sorted(tally.filtered.items())}
     report = _report(
         desk, report_type, window, told, count(tally, told), label, filtering=filtering, held_until=held_until

@@ -15,6 +15,7 @@ BACKOFF: Final = tuple(timedelta(minutes=minutes) for minutes in (5, 10, 20, 40,
 GIVE_UP: Final = timedelta(days=5)
 CLOSING: Final = 421  # the server hangs up after this reply, whatever it replied to
 TEXT_LENGTH: Final = 500
+GIVEN_UP: Final = "given up after five days"
 
 
 class Reply(NamedTuple):
@@ -98,7 +99,7 @@ def judge(attempt: Attempt, mail: Claimed, now: datetime, ambiguous: Literal["re
     waiting = any(one.state == "deferred" for one in recipients)
     expired = waiting and not held and now - mail.since >= GIVE_UP
     if expired:
-        recipients = [one._replace(state="failed") if one.state == "deferred" else one for one in recipients]
+        recipients = [_given_up(one) if one.state == "deferred" else one for one in recipients]
     deferred = waiting and not expired and not held
     final: Verdict = "sent" if mail.reached or any(one.state == "sent" for one in recipients) else "failed"
     settlement = Settlement(
@@ -115,6 +116,10 @@ def judge(attempt: Attempt, mail: Claimed, now: datetime, ambiguous: Literal["re
 def backoff(attempts: int) -> timedelta:
     """Return how long to wait after so many attempts."""
     return BACKOFF[min(max(attempts, 1), len(BACKOFF)) - 1]
+
+
+def _given_up(recipient: RecipientOutcome) -> RecipientOutcome:
+    return recipient._replace(state="failed", text=f"{GIVEN_UP}, the last answer was: {recipient.text}")
 
 
 def _judge_recipient(address: str, attempt: Attempt) -> RecipientOutcome:

@@ -102,7 +102,10 @@ class SmtpTransport:
 def open_session(server: Server) -> smtplib.SMTP:
     """Connect, greet, secure and log in, as `server` says. Nothing is sent in clear that should not be."""
     secure = partial(smtplib.SMTP_SSL, context=_context(server)) if server.security == "tls" else smtplib.SMTP
-    session = secure(server.host, server.port, local_hostname=_own_name(), timeout=CONNECT_TIMEOUT)
+    try:
+        session = secure(server.host, server.port, local_hostname=_own_name(), timeout=CONNECT_TIMEOUT)
+    except UnicodeError:
+        raise OSError(f"smtp_host {server.host} is no host name") from None
     try:
         _greet(session, server)
         if server.user is not None:
@@ -130,6 +133,8 @@ def _log_in(session: smtplib.SMTP, user: str, password: str) -> None:
     except UnicodeError:
         # its text would quote the password
         raise LoginRefusedError("smtp_user and smtp_password must be ASCII") from None
+    except ValueError as error:  # a challenge that is no Base64
+        raise smtplib.SMTPException(f"login as {user} failed: {error}") from error
     except smtplib.SMTPServerDisconnected:
         raise
     except smtplib.SMTPException as error:

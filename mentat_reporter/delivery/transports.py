@@ -3,17 +3,19 @@
 Each tells what happened as an `Attempt`; what follows from it is for `outcomes.judge`.
 """
 
+import hashlib
 import os
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import IO, Final, Protocol
+from typing import Any, Final, Protocol
 
 from mentat_reporter.delivery.outcomes import Attempt, Ending, Reply, clean_reply
+from mentat_reporter.files import FileSteps, make_folders, put, sync_folder
 from mentat_reporter.settings import MailSettings
 
 SENDMAIL: Final = "/usr/sbin/sendmail"
@@ -23,8 +25,12 @@ TAKEN: Final = Reply(250, "taken")
 # sendmail's exit codes, in the words of SMTP
 CODES: Final = {0: 250, EX_TEMPFAIL: 450}
 CODE_REFUSED: Final = 550
+FOLDER_MODE: Final = 0o700  # of a maildir: mail is nobody else's
+FILE_MODE: Final = 0o600
 
 OnData = Callable[[], None]
+OpenSession = Callable[..., Any]
+RunProgram = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 class Transport(Protocol):
@@ -37,22 +43,31 @@ class Transport(Protocol):
         """End the session, if there is one. The next `send` opens another."""
 
 
-def make_transport(settings: MailSettings) -> Transport:
-    """Make the configured transport. Dev mode is always plain SMTP to the development server."""
+def make_transport(
+    settings: MailSettings,
+    *,
+    open_session: OpenSession | None = None,
+    run_program: RunProgram = subprocess.run,
+    files: FileSteps | None = None,
+) -> Transport:
+    """Make the configured transport. Dev mode is always plain SMTP to the development server.
+
+    `open_session` is as `delivery.smtp.open_session`, which it stands for when it is None.
+    """
     if settings.dev_mode or settings.transport == "smtp":
-        return _smtp(settings)
+        return _smtp(settings, open_session)
     if settings.transport == "sendmail":
-        return SendmailTransport()
+        return SendmailTransport(run=run_program)
     if settings.transport == "maildir":
-        return MaildirTransport(settings.maildir)
+        return MaildirTransport(settings.maildir, files)
     return NullTransport()
 
 
-def _smtp(settings: MailSettings) -> Transport:
+def _smtp(settings: MailSettings, open_session: OpenSession | None) -> Transport:
     from mentat_reporter.delivery.smtp import Server, SmtpTransport  # noqa: PLC0415 - idle runs save its 30 ms
 
     if settings.dev_mode:
-        return SmtpTransport(Server(host=settings.dev_server, port=settings.dev_port))
+        return SmtpTransport(Server(host=settings.dev_server, port=settings.dev_port), open_session)
     return SmtpTransport(
         Server(
             host=settings.smtp_host,
@@ -60,7 +75,8 @@ def _smtp(settings: MailSettings) -> Transport:
             security=settings.smtp_security,
             user=settings.smtp_user,
             password=settings.smtp_password,
-        )
+        ),
+        open_session,
     )
 
 
@@ -70,7 +86,7 @@ class SendmailTransport:
     def __init__(
         self,
         program: str = SENDMAIL,
-        run: Callable[..., "subprocess.CompletedProcess[bytes]"] = subprocess.run,
+        run: RunProgram = subprocess.run,
         timeout: float = SENDMAIL_TIMEOUT,
     ) -> None:
         self._program = program
@@ -91,6 +107,7 @@ class SendmailTransport:
                 stderr=subprocess.PIPE,
                 timeout=self._timeout,
                 check=False,
+                process_group=0,  # Ctrl-C goes to all of ours, and must not end the mail under way
             )
         except subprocess.TimeoutExpired:
             # not its own text, which quotes the command
@@ -115,14 +132,11 @@ class SendmailTransport:
 
 
 class MaildirTransport:
-    """A folder of mails, created when needed: each is complete and on the disk, or not there.
+    """A folder of mails, created when needed: each is complete and on the disk, or not there."""
 
-    `sync` puts a file or folder on the disk.
-    """
-
-    def __init__(self, folder: Path, sync: Callable[[int], None] = os.fsync) -> None:
+    def __init__(self, folder: Path, files: FileSteps | None = None) -> None:
         self._folder = folder
-        self._sync = sync
+        self._files = files or FileSteps()
         self._numbers = count(1)
 
     def send(
@@ -132,20 +146,28 @@ class MaildirTransport:
         content: bytes,
         on_data: OnData,
     ) -> Attempt:
-        """Store one mail, whoever it is for."""
+        """Store one mail, whoever it is for. It is there from its renaming on, never before."""
         name = self._unique_name()
-        draft, final = self._folder / "tmp" / name, self._folder / "new" / name
+
+        def rename(draft: Path, final: Path) -> None:
+            on_data()
+            self._files.rename(draft, final)
+
         try:
-            self._make_folders()
-            self._write(draft, _in_local_lines(content))
+            for part in ("tmp", "new", "cur"):
+                make_folders(self._files, self._folder / part, mode=FOLDER_MODE)
+            put(
+                replace(self._files, rename=rename),
+                self._folder / "new" / name,
+                [_in_local_lines(content)],
+                mode=FILE_MODE,
+                # the same for the same mail, so that a redo replaces what a killed run left of it
+                draft=self._folder / "tmp" / hashlib.sha256(content).hexdigest(),
+            )
         except OSError as error:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
             return Attempt(Ending.UNREACHABLE, self._complaint(error))
-        on_data()
         try:
-            draft.rename(final)
-            self._sync_folder(final.parent)
+            sync_folder(self._files, self._folder / "new")
         except OSError as error:
             return Attempt(Ending.LOST_AFTER_DOT, self._complaint(error))
         return Attempt(Ending.ANSWERED, TAKEN)
@@ -160,37 +182,10 @@ class MaildirTransport:
         host = socket.gethostname().replace("/", "\\057").replace(":", "\\072")
         return f"{time.time_ns() / 1e9:.6f}.P{os.getpid()}Q{next(self._numbers)}.{host}"
 
-    def _make_folders(self) -> None:
-        for part in ("tmp", "new", "cur"):
-            folder = self._folder / part
-            if not folder.is_dir():
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                folder.mkdir(mode=0o700, exist_ok=True)
-                self._sync_folder(self._folder)
-                self._sync_folder(self._folder.parent)
-
-    def _write(self, path: Path, content: bytes) -> None:
-        file: IO[bytes]
-        with open(path, "xb", opener=_open_private) as file:
-            file.write(content)
-            file.flush()
-            self._sync(file.fileno())
-
-    def _sync_folder(self, folder: Path) -> None:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            self._sync(handle)
-        finally:
-            os.close(handle)
-
 
 def _in_local_lines(content: bytes) -> bytes:
     """Return the content with the line ends that programs on this host expect."""
     return content.replace(b"\r\n", b"\n")
-
-
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 class NullTransport:

@@ -3,13 +3,13 @@
 They decide like `DataObjectFilter` on the compiled rule and a typed message, with these differences, all on
 purpose: a constant on the left means what it says (`5 > ConnCount`, `10 - ConnCount`); IPv6 constants
 work; unknown characters, unknown functions, impossible paths and constant patterns that are no regular
-expressions are errors of the rule, at compilation. As there, `and` and `or` evaluate both sides, and what is
+expressions are errors of the rule, at compilation; `utcnow()` and `time()` are whatever time the caller says
+it is. As there, `and` and `or` evaluate both sides, and what is
 missing from the event is neither true nor, after `not`, true.
 """
 
 import operator as op
 import re
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -48,9 +48,9 @@ _SCALARS: Final = (rules.ConstantRule,)  # numbers, addresses, times and strings
 _library: Final = BaseFilteringTreeTraverser()  # holds no state that an evaluation would change
 
 
-def compile_expression(text: str) -> Evaluate:
+def compile_expression(text: str, now: datetime) -> Evaluate:
     """Turn the expression into a function of the message. May raise anything; `compile` sees to that."""
-    return _build(parse(text))
+    return _build(parse(text, now))
 
 
 def _build(rule: Any) -> Evaluate:
@@ -122,23 +122,24 @@ def _math(rule: Any) -> Evaluate:
 
 
 def _function(rule: Any) -> Evaluate:
+    if rule.function in _MOMENTS:
+        return _moment(rule)
     function = _FUNCTIONS.get(rule.function)
     if function is None:
-        raise RuleError(f"there is no function {rule.function}(); known are {', '.join(sorted(_FUNCTIONS))}")
-    takes_none = function in (_utcnow, _time)
-    if takes_none == bool(rule.args):
-        raise RuleError(f"{rule.function}() takes {'no argument' if takes_none else 'one argument'}")
+        known = ", ".join(sorted((*_FUNCTIONS, *_MOMENTS)))
+        raise RuleError(f"there is no function {rule.function}(); known are {known}")
+    if not rule.args:
+        raise RuleError(f"{rule.function}() takes one argument")
     call: Callable[[list[Any]], Any] = function
     runs = [_build(argument) for argument in rule.args]
     return lambda message: call([run(message) for run in runs])
 
 
-def _utcnow(_arguments: list[Any]) -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
-
-
-def _time(_arguments: list[Any]) -> float:
-    return time.time()
+def _moment(rule: Any) -> Evaluate:
+    if rule.args:
+        raise RuleError(f"{rule.function}() takes no argument")
+    present = _MOMENTS[rule.function](rule.now)
+    return lambda _: present
 
 
 def _comparison(rule: Any) -> Evaluate:
@@ -232,8 +233,10 @@ def _in_addresses(left: Evaluate, addresses: Any) -> Evaluate:
 _FUNCTIONS: Final[Mapping[str, Callable[[list[Any]], Any]]] = {
     "size": grfcbk_size,
     "strlen": grfcbk_strlen,
-    "time": _time,
-    "utcnow": _utcnow,
+}
+_MOMENTS: Final[Mapping[str, Callable[[datetime], Any]]] = {
+    "time": datetime.timestamp,
+    "utcnow": lambda now: now.astimezone(UTC).replace(tzinfo=None),
 }
 _BUILDERS: Final[tuple[tuple[Any, Callable[[Any], Evaluate]], ...]] = (
     (rules.VariableRule, _variable),

@@ -5,6 +5,7 @@ beside whatever module it finds; `5 > ConnCount` is compiled to `ConnCount > 5`;
 read as IPv4.
 """
 
+from datetime import datetime
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -21,15 +22,24 @@ _TURNED = {"OP_GT": "OP_LT", "OP_GE": "OP_LE", "OP_LT": "OP_GT", "OP_LE": "OP_GE
 _parsing = Lock()  # lexer and parser keep their state in themselves
 
 
-def parse(text: str) -> Any:
-    """Return the compiled rule tree of a text that is not blank."""
+def parse(text: str, now: datetime) -> Any:
+    """Return the compiled rule tree of a text that is not blank; its functions know `now`."""
     with _parsing:
         tree = _parser().parse(text)
-    return tree.traverse(_Compiler())
+    return tree.traverse(_Compiler(now))
 
 
 class _Compiler(IDEAFilterCompiler):  # type: ignore[misc]
     """The library's compiler, correct for constants on the left side and for IPv6."""
+
+    def __init__(self, now: datetime) -> None:
+        super().__init__()
+        self._now = now
+
+    def function(self, rule: Any, args: Any, **_kwargs: Any) -> Any:
+        del args
+        rule.now = self._now
+        return rule
 
     def ipv6(self, rule: Any, **_kwargs: Any) -> Any:
         return compile_ip_v6(rule)

@@ -1,12 +1,13 @@
 """Rules in ransack's language, the one of current Mentat, as closures.
 
 The library parses; its `Filter` is an interpreter, slow and not thread-safe, so the tree is turned into
-functions here, with the same meaning. Apart from `astext` there is one difference: a function that does not
-exist is an error of the rule when it is compiled, not of the event that happens to reach it.
+functions here, with the same meaning. Apart from `astext` there are two differences: a function that does not
+exist is an error of the rule when it is compiled, not of the event that happens to reach it; and `now()` is
+whatever time the caller says it is.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from ipranges import IP4, IP6, IP4Range, IP6Range
@@ -25,8 +26,6 @@ from mentat_reporter.filters.values import ADDRESS_KEYS, converter
 Evaluate = Callable[[Mapping[str, Any]], Any]
 
 VARIES: Final = object()
-# Where an evaluation keeps its one value of now(). No path of the grammar can spell it.
-_NOW: Final = "\0now"
 _FUNCTIONS: Final[Mapping[str, Any]] = predefined_functions
 _LITERALS: Final = frozenset({"number", "ip", "datetime", "timedelta_", "string_"})
 _BINARY: Final = {
@@ -53,19 +52,24 @@ class Part(NamedTuple):
     run: Evaluate
     constant: Any = VARIES
     addresses: bool = False  # may hold addresses of the message
-    now: bool = False  # asks for the time
 
 
-def compile_expression(text: str) -> Evaluate:
+class _Literal(NamedTuple):
+    """What `now()` stands for, in the shape of the parser's leaves."""
+
+    real_value: datetime
+
+
+def compile_expression(text: str, now: datetime) -> Evaluate:
     """Turn the expression into a function of the message. May raise anything; `compile` sees to that."""
-    part = _part(_parse(text))
-    if not part.now:
-        return part.run
+    tree = _parse(text)
+    for branch in tree.find_pred(_asks_for_the_time):
+        branch.data, branch.children = "datetime", [_Literal(now)]
+    return _part(tree).run
 
-    def with_clock(message: Mapping[str, Any]) -> Any:
-        return part.run({**message, _NOW: datetime.now(UTC)})
 
-    return with_clock
+def _asks_for_the_time(tree: Tree[Any]) -> bool:
+    return tree.data == "function_" and _value(tree) == "now" and tree.children[1] is None
 
 
 def _parse(text: str) -> Tree[Any]:
@@ -102,7 +106,7 @@ def _constant(value: Any) -> Part:
 
 
 def _holding(run: Evaluate, *parts: Part) -> Part:
-    return Part(run, addresses=any(part.addresses for part in parts), now=any(part.now for part in parts))
+    return Part(run, addresses=any(part.addresses for part in parts))
 
 
 def _variable(tree: Tree[Any]) -> Part:
@@ -143,7 +147,7 @@ def _default(tree: Tree[Any]) -> Part:
         found = read(message)
         return otherwise(message) if found is MISSING else found
 
-    return Part(run, addresses=addresses or default.addresses, now=default.now)
+    return Part(run, addresses=addresses or default.addresses)
 
 
 def _list(tree: Tree[Any]) -> Part:
@@ -195,7 +199,7 @@ def _and(tree: Tree[Any]) -> Part:
 def _not(tree: Tree[Any]) -> Part:
     part = _part(tree.children[0])
     inner = part.run
-    return Part(lambda message: not inner(message), now=part.now)
+    return Part(lambda message: not inner(message))
 
 
 def _neg(tree: Tree[Any]) -> Part:
@@ -230,8 +234,6 @@ def _function(tree: Tree[Any]) -> Part:
     if function is None:
         known = ", ".join(sorted(_FUNCTIONS))
         raise RuleError(f"{_where(tree)}: there is no function {name}(); known are {known}")
-    if name == "now" and not parts:
-        return Part(lambda message: message[_NOW], now=True)
     where, call = _where(tree), function
     runs = [part.run for part in parts]
 

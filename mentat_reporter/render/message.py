@@ -9,7 +9,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Iterable, Iterator
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import format_datetime, parseaddr
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -86,8 +86,25 @@ def build(report: Report, rendered: Rendered, frame: Frame, *, reply_to_id: str 
     lines += (_header(name, value) for name, value in _report_headers(report) if value)
     if plan.redirected_to:
         lines.append(_header("X-Mentat-Report-Original-To", ", ".join((*plan.to, *plan.cc))))
-    content = "\r\n".join(lines).encode("ascii") + b"\r\n" + _part("plain", rendered.text)
+    content = _entity(lines, rendered.text)
     return Mail(message_id, _envelope_sender(frame.return_path), recipients, content)
+
+
+def build_notice(
+    label: str, recipients: Iterable[str], about: str, text: str, *, created: datetime, frame: Frame
+) -> Mail:
+    """Return a mail that is no report; `label` names it as a report's label would, `about` is its subject."""
+    to = _addresses(recipients)
+    message_id = _message_id(label, to, frame.message_id_domain)
+    lines = (
+        *_common_lines(frame.sender, frame.reply_to),
+        _header("To", ", ".join(to)),
+        _header("Subject", f"[{label}] {about}"),
+        f"Date: {format_datetime(created.astimezone(UTC))}",
+        f"Message-ID: {message_id}",
+        _header("X-Mentat-Report-Class", "digest"),
+    )
+    return Mail(message_id, _envelope_sender(frame.return_path), to, _entity(lines, text))
 
 
 def subject(report: Report, rendered: Rendered, frame: Frame) -> str:
@@ -234,6 +251,10 @@ def _encoded(text: str) -> str:
         chunk += data
     words.append(chunk)
     return " ".join(f"=?utf-8?b?{base64.b64encode(word).decode()}?=" for word in words)
+
+
+def _entity(lines: Iterable[str], text: str) -> bytes:
+    return "\r\n".join(lines).encode("ascii") + b"\r\n" + _part("plain", text)
 
 
 def _part(subtype: str, text: str) -> bytes:

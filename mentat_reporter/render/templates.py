@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from jinja2 import FileSystemLoader, StrictUndefined, Template, TemplateSyntaxError, select_autoescape
 from jinja2 import TemplateError as JinjaError
+from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mentat_reporter.core.model import EventClass, Report
@@ -22,12 +23,23 @@ from mentat_reporter.render.shipped import shipped_templates
 from mentat_reporter.render.view import ClassView, Part, Row, View, view
 
 DEFAULT: Final = "default"
+_MAX_BITS: Final = 4096
 _VIEWS: Final = frozenset({View, Part, ClassView, Row, Field})
 _OURS: Final = frozenset({"_", "gettext", "ngettext", "pgettext", "npgettext", "report", "contact", "page"})
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
-    """The sandbox, with a short way to the fields of a view: they are most of what templates read."""
+    """The sandbox, with a short way to the fields of a view: they are most of what templates read.
+
+    Powers are bounded: one that is too great is a single call, which no time limit can end.
+    """
+
+    intercepted_binops = frozenset({"**"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if isinstance(left, int) and isinstance(right, int) and left.bit_length() * right > _MAX_BITS:
+            raise SecurityError(f"a power of more than {_MAX_BITS} bits")
+        return super().call_binop(context, operator, left, right)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if type(obj) in _VIEWS and attribute in obj._fields:
@@ -94,7 +106,7 @@ class Templates:
         """Return where the report's page is, empty when pages are not published."""
         if not self._reports_url:
             return ""
-        day = f"{report.created:%Y%m%d}"
+        day = f"{report.hi:%Y%m%d}"  # as in the label
         return f"{self._reports_url.rstrip('/')}/{day}/security-report-{report.label}.html"
 
     def _reader(self, locale: str, timezone: str) -> Reader:

@@ -95,6 +95,8 @@ class View(NamedTuple):
     filtered: int
     repeated: int
     distrusted: int
+    oversized: int
+    """Events that are told without their details, because they are too large."""
     held_until: str
     groups: tuple[str, ...]
     fallback: bool
@@ -135,6 +137,7 @@ def view(report: Report, reader: Reader, event_classes: Mapping[str, EventClass]
         filtered=counters.flt_blk or 0,
         repeated=counters.thr_blk or 0,
         distrusted=counters.det_blk or 0,
+        oversized=len(report.statistics.get("oversized") or ()),
         held_until="" if report.held_until is None else _until(report.held_until, reader),
         groups=tuple(one_line(group) for group in report.chain),
         fallback=report.mail is not None and report.mail.fallback != "",

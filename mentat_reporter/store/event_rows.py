@@ -10,6 +10,7 @@ from uuid import UUID
 from mentat_reporter.core import idea
 from mentat_reporter.core.addresses import number_text
 from mentat_reporter.core.model import Address
+from mentat_reporter.core.times import parse_time
 from mentat_reporter.errors import MessageError
 from mentat_reporter.store import jsontext
 from mentat_reporter.store.resolver import Resolver
@@ -66,12 +67,12 @@ def _own_id(value: Any) -> str | None:
 def _set_times(columns: dict[str, Any], event: Mapping[str, Any], now: datetime, oddities: list[str]) -> bool:
     """Fill in storage and detection time; tell whether the latter is not the message's own."""
     given = idea.mentat_fields(event).get("StorageTime")
-    storage = idea.parse_time(given)
+    storage = parse_time(given)
     if storage is None and given is not None:
         oddities.append("its StorageTime is no time, now stands for it")
-    detect, stand_in = idea.parse_time(event.get("DetectTime")), ""
+    detect, stand_in = parse_time(event.get("DetectTime")), ""
     if detect is None:
-        detect, stand_in = idea.parse_time(event.get("EventTime")), "EventTime"
+        detect, stand_in = parse_time(event.get("EventTime")), "EventTime"
     if detect is None:
         stand_in = "the storage time"
     if stand_in:

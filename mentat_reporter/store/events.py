@@ -1,6 +1,6 @@
 """The events database: only ever read here."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -9,8 +9,8 @@ from mentat_reporter.core.model import Severity
 from mentat_reporter.store.connection import Connection
 from mentat_reporter.store.queries import get
 
-BATCH: Final = 2000
-"""Rows a round trip; a few megabytes of messages."""
+BATCH: Final = 500
+"""Rows a round trip; about a megabyte of messages, unless they are very large."""
 
 
 class Raw(NamedTuple):
@@ -48,7 +48,7 @@ def _raw(row: tuple[Any, ...]) -> Raw:
 
 def stream(
     connection: Connection, severity: Severity, lo: datetime, hi: datetime, *, test_data: bool
-) -> Iterator[Raw]:
+) -> Generator[Raw, None, None]:
     """Yield the events of a severity stored in `[lo, hi)` that name a group, in no particular order."""
     parameters = {"severity": severity, "lo": naive(lo), "hi": naive(hi), "test": test_data}
     with connection, connection.cursor(name="events") as cursor:
@@ -57,11 +57,11 @@ def stream(
         yield from map(_raw, cursor)
 
 
-def by_ids(connection: Connection, ids: Sequence[str]) -> Iterator[Raw]:
-    """Yield the events with these ids; those that are gone are left out."""
+def by_ids(connection: Connection, ids: Sequence[str]) -> list[Raw]:
+    """Return the events with these ids; those that are gone are left out."""
     with connection, connection.cursor() as cursor:
         cursor.execute(get("events.by_ids"), {"ids": list(ids)})
-        yield from map(_raw, cursor)
+        return list(map(_raw, cursor))
 
 
 def newer(connection: Connection, hi: datetime) -> list[Waiting]:

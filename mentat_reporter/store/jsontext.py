@@ -1,6 +1,7 @@
 """JSON text of events → values: quick for what is well formed, patient with what people send."""
 
 import json
+import math
 from typing import Any, Final
 
 import orjson
@@ -19,6 +20,26 @@ def decode(text: str | bytes) -> Any:
     """
     value, suspect = load(text)
     return idea.clean(value) if suspect else value
+
+
+def as_json(text: bytes) -> bytes:
+    """Return a message as it is stored if that is JSON, else what `decode` makes of it; raises MessageError.
+
+    Numbers that JSON does not know become null.
+    """
+    try:
+        orjson.loads(text)
+    except ValueError:
+        return json.dumps(_finite(decode(text)), ensure_ascii=False).encode()
+    return text
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list) else value
 
 
 def load(text: str | bytes) -> tuple[Any, bool]:
@@ -47,6 +68,8 @@ def _load_patiently(text: str) -> Any:
 
 def _explained(error: json.JSONDecodeError) -> str:
     place = f"line {error.lineno}, column {error.colno}"
+    if error.msg.startswith("Unterminated string"):
+        return f"it ends too early, in the string that begins at {place}"
     if error.pos >= len(error.doc.rstrip()):
         return f"it ends too early, at {place}"
     return f"{error.msg}, at {place}, before {error.doc[error.pos : error.pos + _QUOTED]!r}"

@@ -2,27 +2,50 @@
 
 `enqueue` belongs to the transaction of the unit that made the mails. Every method of `Outbox` commits
 on its own, so that no transaction is open while a server is talked to; give it a connection on which
-nothing else is under way.
+nothing else is under way. A mail costs two statements, each its own transaction without the round trips
+of BEGIN and COMMIT: one notes that DATA begins, the other settles it and claims the next.
 
-Only `settle` waits for the disk, and with it goes all that was committed before. A claim or mark that a
-power cut takes back puts its mail to `pending`, as `recover` would; a kill of the reporter loses neither.
+Only what settles and claims waits for the disk, and with it goes all that was committed before. A mark
+that a power cut takes back puts its mail to `pending`, as `recover` would where such mail is sent again;
+where it is held, marks wait for the disk too. A kill of the reporter loses none.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
+import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+
 from mentat_reporter.errors import MailError
 from mentat_reporter.store import queries
-from mentat_reporter.store.connection import Connection, transaction
+from mentat_reporter.store.connection import Connection
+from mentat_reporter.store.prepared import prepared
 
 State = Literal["pending", "sending", "sent", "deferred", "failed", "held"]
 Verdict = Literal["sent", "deferred", "failed", "held"]
 RecipientVerdict = Literal["sent", "deferred", "failed"]
+Ambiguous = Literal["resend", "hold"]
+"""What becomes of a mail that the server may have taken."""
 
 MAX_RECOVERIES: Final = 5
 BATCH_MAILS: Final = 500
 BATCH_BYTES: Final = 16 * 2**20  # of content; in a statement it takes twice that
+KILLED_ONCE: Final = "a run ended while sending it, and ambiguous is hold"
+KILLED_OFTEN: Final = f"{MAX_RECOVERIES} runs ended while sending it"
+_TYPES: Final = {
+    "outbox.mark_data_begun": {"id": "bigint", "attempts": "integer", "commit": "text"},
+    "outbox.step": {
+        "id": "bigint", "attempts": "integer", "state": "text", "next_attempt": "timestamptz",
+        "code": "integer", "text": "text", "ambiguous": "boolean", "fallback": "text[]",
+        "addresses": "text[]", "states": "text[]", "codes": "integer[]", "texts": "text[]",
+        "now": "timestamptz", "next": "bigint",
+    },
+}  # fmt: skip
+"""What the statements of each mail take."""
+_NOTHING: Final[Mapping[str, Any]] = dict.fromkeys(_TYPES["outbox.step"])
+"""Settles no mail."""
 
 
 class OutgoingMail(NamedTuple):
@@ -72,10 +95,20 @@ class Settlement(NamedTuple):
     ambiguous: bool
 
 
+class Step(NamedTuple):
+    """What `Outbox.step` did."""
+
+    ours: bool
+    """False: the mail to be settled was another's by then, and nothing was written of it."""
+    following: Claimed | None
+
+
 class Recovered(NamedTuple):
     pending: int
-    held: tuple[tuple[str, str], ...]
-    """Report label and Message-ID of the mails that five runs died on: to be named to the admin."""
+    held: tuple[tuple[str, str], ...] = ()
+    """Report label and Message-ID of the mails that were not put back: to be named to the admin."""
+    reason: str = ""
+    """Why they are held."""
 
 
 def enqueue(connection: Connection, mails: Sequence[OutgoingMail], now: datetime) -> list[int]:
@@ -125,67 +158,135 @@ class Outbox:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._planned: dict[str, str] = {}
+
+    @contextmanager
+    def planned_once(self) -> Iterator[None]:
+        """Have the statements of each mail planned once; worth while from a dozen mails on."""
+        statements = {query: prepared(query, types) for query, types in _TYPES.items()}
+        try:
+            for query, statement in statements.items():
+                self._execute(statement.prepare)
+                self._planned[query] = statement.execute
+            yield
+        finally:
+            done, self._planned = self._planned, {}
+            with suppress(psycopg2.Error):  # a connection that is gone has forgotten them
+                for query in done:
+                    self._execute(statements[query].deallocate)
 
     def due(self, now: datetime, only: Sequence[int] | None = None) -> list[int]:
         """Return the ids of mails to be tried now, oldest first; of those in `only` unless it is None."""
-        chosen = None if only is None else list(only)
-        return [row[0] for row in self._commit("outbox.due", now=now, only=chosen)]
+        return [row[0] for row in self._run("outbox.due", now=now, only=_list(only))]
 
     def claim(self, mail_id: int, now: datetime) -> Claimed | None:
         """Take a due mail for sending; None if it is no longer due or another runner has it."""
-        rows = self._commit("outbox.claim", id=mail_id, now=now)
-        if not rows:
-            return None
-        mail = Claimed._make(rows[0])
-        return mail._replace(content=bytes(mail.content), recipients=tuple(mail.recipients))
+        return self._step(_NOTHING, now, mail_id).following
 
-    def mark_data_begun(self, claimed: Claimed) -> None:
-        """Note that the server may take this mail from now on."""
-        self._commit("outbox.mark_data_begun", id=claimed.id, attempts=claimed.attempts)
+    def mark_data_begun(self, claimed: Claimed, *, durable: bool = False) -> bool:
+        """Note that the server may take this mail from now on; False if it is no longer ours.
+
+        `durable`: on the disk, so that a power cut of the database does not forget it.
+        """
+        commit = "on" if durable else "off"
+        return bool(
+            self._run("outbox.mark_data_begun", id=claimed.id, attempts=claimed.attempts, commit=commit)
+        )
 
     def settle(
         self, claimed: Claimed, settlement: Settlement, now: datetime, fallback: Sequence[str] = ()
     ) -> bool:
         """Write down how an attempt ended; False, and nothing written, if the mail is no longer ours.
 
-        A failed mail that has not been there yet goes to the `fallback` recipients in the same commit.
+        A failed mail that has not been there yet goes to the `fallback` recipients.
         """
-        with transaction(self._connection):
-            rows = self._run(
-                "outbox.settle",
-                id=claimed.id,
-                attempts=claimed.attempts,
-                state=settlement.state,
-                next_attempt=settlement.next_attempt,
-                code=settlement.code,
-                text=settlement.text,
-                ambiguous=settlement.ambiguous,
-                now=now,
-                addresses=[recipient.address for recipient in settlement.recipients],
-                states=[recipient.state for recipient in settlement.recipients],
-                codes=[recipient.code for recipient in settlement.recipients],
-                texts=[recipient.text for recipient in settlement.recipients],
-            )
-            ours = bool(rows[0][0])
-            if ours and fallback and settlement.state == "failed":
-                self._run("outbox.send_to_fallback", id=claimed.id, addresses=list(dict.fromkeys(fallback)))
-        return ours
+        return self.settle_and_claim(claimed, settlement, now, fallback, None).ours
 
-    def recover(self, now: datetime) -> Recovered:
-        """Free what a killed run left half sent. Only for the holder of the run's locks."""
-        rows = self._commit("outbox.recover", now=now, limit=MAX_RECOVERIES)
+    def settle_and_claim(
+        self,
+        claimed: Claimed,
+        settlement: Settlement,
+        now: datetime,
+        fallback: Sequence[str],
+        following: int | None,
+    ) -> Step:
+        """Settle a mail and claim another, if it is due: both are written, or neither."""
+        turns = turns_to_fallback(claimed, settlement, fallback)
+        values = {
+            **settlement._asdict(),
+            "id": claimed.id,
+            "attempts": claimed.attempts,
+            "state": "pending" if turns else settlement.state,
+            "fallback": list(dict.fromkeys(fallback)) if turns else [],
+            "addresses": [recipient.address for recipient in settlement.recipients],
+            "states": [recipient.state for recipient in settlement.recipients],
+            "codes": [recipient.code for recipient in settlement.recipients],
+            "texts": [recipient.text for recipient in settlement.recipients],
+        }
+        return self._step(values, now, following)
+
+    def is_settled(self, claimed: Claimed, settlement: Settlement, fallback: Sequence[str] = ()) -> bool:
+        """Tell whether that is written down already: the database may have done it and not got to say so."""
+        turns = turns_to_fallback(claimed, settlement, fallback)
+        state = "pending" if turns else settlement.state
+        [(found,)] = self._run("outbox.is_settled", id=claimed.id, attempts=claimed.attempts, state=state)
+        return bool(found)
+
+    def release(self, claimed: Claimed) -> None:
+        """Give back a mail that was claimed and not tried. If the database is gone, `recover` will do it."""
+        with suppress(psycopg2.Error):
+            self._run("outbox.release", id=claimed.id, attempts=claimed.attempts)
+
+    def recover(
+        self, now: datetime, *, policy: Ambiguous = "resend", only: Sequence[int] | None = None
+    ) -> Recovered:
+        """Free what a killed run left half sent; of the mails in `only` unless it is None.
+
+        `policy` is for those that the server may have taken. Only for the holder of the run's locks.
+        """
+        limit, reason = (1, KILLED_ONCE) if policy == "hold" else (MAX_RECOVERIES, KILLED_OFTEN)
+        rows = self._run("outbox.recover", now=now, limit=limit, only=_list(only))
         held = tuple((label, message_id) for label, message_id, state in rows if state == "held")
-        return Recovered(len(rows) - len(held), held)
+        return Recovered(len(rows) - len(held), held, reason if held else "")
 
     def counts(self) -> dict[State, int]:
         """Return the number of mails by state; a state without any is left out."""
-        return dict(self._commit("outbox.counts"))
+        return dict(self._run("outbox.counts"))
 
-    def _commit(self, query: str, **values: Any) -> list[tuple[Any, ...]]:
-        with transaction(self._connection):
-            return self._run(query, **values)
+    def _step(self, values: Mapping[str, Any], now: datetime, following: int | None) -> Step:
+        [(settled, *row)] = self._run("outbox.step", **{**values, "now": now, "next": following})
+        if row[0] is None:
+            return Step(bool(settled), None)
+        mail = Claimed._make(row)
+        mail = mail._replace(content=bytes(mail.content), recipients=tuple(mail.recipients))
+        return Step(bool(settled), mail)
 
     def _run(self, query: str, **values: Any) -> list[tuple[Any, ...]]:
-        with self._connection.cursor() as cursor:
-            cursor.execute(queries.get(query), values)
+        return self._execute(self._planned.get(query) or queries.get(query), values)
+
+    def _execute(self, statement: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        with _alone(self._connection), self._connection.cursor() as cursor:
+            cursor.execute(statement, values)
             return cursor.fetchall() if cursor.description else []
+
+
+def turns_to_fallback(claimed: Claimed, settlement: Settlement, fallback: Sequence[str]) -> bool:
+    """Tell whether a mail that reached nobody goes to fallback recipients: once, if there are any."""
+    return bool(fallback) and settlement.state == "failed" and not claimed.fallback_used
+
+
+def _list(ids: Sequence[int] | None) -> list[int] | None:
+    return None if ids is None else list(ids)
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Let each statement be a transaction; one that was left open, by whoever only read, ends."""
+    if connection.info.transaction_status != TRANSACTION_STATUS_IDLE and not connection.closed:
+        connection.rollback()
+    connection.autocommit = True
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.autocommit = False

@@ -8,6 +8,7 @@ import orjson
 from mentat_reporter.core.aggregate import naive
 from mentat_reporter.core.model import Report
 from mentat_reporter.core.report import mailed_to, structured_data
+from mentat_reporter.errors import StoreError
 from mentat_reporter.store.connection import Connection
 from mentat_reporter.store.queries import get
 
@@ -65,7 +66,10 @@ def _insert(connection: Connection, reports: Sequence[Stored], parents: Mapping[
 
 
 def store(connection: Connection, reports: Sequence[Stored]) -> None:
-    """Write a unit's reports, parents before their extras, and the groups of each one's chain."""
+    """Write a unit's reports, parents before their extras, and the groups of each one's chain.
+
+    Raises StoreError for a group that is gone since the groups were read: a report must belong to its chain.
+    """
     ids = _insert(connection, [stored for stored in reports if stored.report.parent is None], {})
     ids |= _insert(connection, [stored for stored in reports if stored.report.parent is not None], ids)
     links = [(name, ids[stored.report.label]) for stored in reports for name in stored.report.chain]
@@ -74,3 +78,7 @@ def store(connection: Connection, reports: Sequence[Stored]) -> None:
             get("reports.link"),
             {"groups": [name for name, _ in links], "reports": [report for _, report in links]},
         )
+        found = {name for (name,) in cursor}
+    gone = sorted({name for name, _ in links} - found)
+    if gone:
+        raise StoreError(f"group {', '.join(gone)} was renamed or deleted during the run")

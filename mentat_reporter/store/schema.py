@@ -16,6 +16,13 @@ MAIN_TABLES: Final = (
     "asoc_groups_reports",
 )  # fmt: skip
 EVENT_TABLES: Final = ("events", "events_json")
+STATE_TABLES: Final = tuple(
+    f"mentat_reporter.{name}"
+    for name in (
+        "run_window", "unit_done", "considered", "threshold", "thresholded_event", "unit_retry", "quarantine",
+        "outbox", "outbox_recipient", "digest", "group_settings", "event_class_text",
+    )
+)  # fmt: skip
 CURE: Final = "run `mentat-reporter.py init`"
 
 _SCHEMA: Final = files("mentat_reporter.store") / "sql" / "schema"
@@ -118,13 +125,14 @@ def current_version(connection: Connection) -> int:
         return _version(cursor) if _has_schema(cursor) else 0
 
 
-def require(connection: Connection, events_connection: Connection) -> None:
-    """Raise StoreError unless both databases have what a run needs; one query each."""
-    if connection is events_connection:
-        _require(connection, "main", "main_state", MAIN_TABLES + EVENT_TABLES)
-        return
-    _require(connection, "main", "main_state", MAIN_TABLES)
-    _require(events_connection, "events", "events_state", EVENT_TABLES)
+def require_main(connection: Connection) -> None:
+    """Raise StoreError unless the main database has what a run needs; one query."""
+    _require(connection, "main", "main_state", MAIN_TABLES + STATE_TABLES)
+
+
+def require_events(connection: Connection) -> None:
+    """Raise StoreError unless the events database has what a run needs; one query."""
+    _require(connection, "events", "events_state", EVENT_TABLES)
 
 
 def _require(connection: Connection, what: str, query: str, tables: Sequence[str]) -> None:
@@ -137,10 +145,12 @@ def _require(connection: Connection, what: str, query: str, tables: Sequence[str
         raise StoreError(f"{where} has no schema mentat_reporter: {CURE}") from None
     except psycopg2.Error as error:
         raise StoreError(f"{where} cannot be read: {str(error).strip()}") from error
-    if missing:
-        raise StoreError(f"{where} lacks the tables {', '.join(missing)}: {CURE}")
     known = migrations()[-1].number
     if version and version[0] < known:
         raise StoreError(f"schema mentat_reporter in {where} is at {version[0]}, not at {known}: {CURE}")
     if version and version[0] > known:
         raise StoreError(_newer(version[0]))
+    if missing:
+        lost = any(name in STATE_TABLES for name in missing)
+        cure = "restore them from a backup, `init` does not make them again" if lost else CURE
+        raise StoreError(f"{where} lacks the tables {', '.join(missing)}: {cure}")

@@ -139,12 +139,16 @@ def resume_window(connection: Connection, known: ClockState, row_id: int, margin
     return opened._replace(resumed=True, is_first=known.first_fetch == window.fetch_lo)
 
 
-def follows_restore(connection: Connection, opened: OpenWindow) -> bool:
-    """Tell whether a window is the first after a restored backup: it reads a day that the ledger forgot."""
-    if opened.window.lo - opened.window.fetch_lo < RESTORED:
-        return False
+def set_back(connection: Connection, now: datetime, since: datetime) -> None:
+    """Note that the clock was set back to `now`: the next windows fetch from `since` on at the latest."""
     with connection.cursor() as cursor:
-        cursor.execute(get("state.follows_restore"), {"id": opened.id})
+        cursor.execute(get("state.set_back"), {"now": now, "since": since})
+
+
+def outruns_ledger(connection: Connection, opened: OpenWindow) -> bool:
+    """Tell whether a window reads what the ledger forgot: after a restored backup, or a clock set back."""
+    with connection.cursor() as cursor:
+        cursor.execute(get("state.outruns_ledger"), {"id": opened.id})
         return bool(cursor.fetchall()[0][0])
 
 

@@ -1,15 +1,19 @@
 """For tests of the outbox and of delivery: mails, settings, a server that plays any part."""
 
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
 import pytest
 
+from mentat_reporter.delivery.deliver import DeliveryResult, deliver
+from mentat_reporter.delivery.outcomes import Attempt, Ending, Reply
+from mentat_reporter.delivery.transports import make_transport
 from mentat_reporter.settings import MailSettings
 from mentat_reporter.store.connection import Connection, connect, transaction
 from mentat_reporter.store.outbox import Outbox, OutgoingMail, enqueue
@@ -87,6 +91,9 @@ def settings(**changes: Any) -> MailSettings:
     return MailSettings(**{**values, **changes})
 
 
+# A server
+
+
 HANG_UP: Final = "hang up"
 SILENCE: Final = "silence"
 Answer = str | Callable[[str], str] | Sequence[str]
@@ -107,7 +114,8 @@ class Actor:
     """A mail server of one thread that plays a part: for each command an answer or one of the two signs.
 
     An answer is a text (it may end in HANG_UP), a function of the line, or a series of texts of which
-    the last stays. `said` has what it was told, `mails` the bodies that it took.
+    the last stays. `said` has what it was told, `mails` the bodies that it took, `unanswered` those after
+    which it left without a word.
     """
 
     def __init__(self, **part: Answer) -> None:
@@ -119,6 +127,7 @@ class Actor:
         self.port: int = self._listener.getsockname()[1]
         self.said: list[str] = []
         self.mails: list[bytes] = []
+        self.unanswered: list[bytes] = []
         self.connections = 0
 
     def __enter__(self) -> Self:
@@ -168,6 +177,8 @@ class Actor:
         goes_on = self._answer(sock, "BODY", "")
         if self._last.startswith("250"):
             self.mails.append(b"".join(body))
+        elif not self._last:
+            self.unanswered.append(b"".join(body))
         return goes_on
 
     def _answer(self, sock: socket.socket, verb: str, line: str) -> bool:
@@ -184,3 +195,60 @@ class Actor:
         if self._last:
             sock.sendall(self._last.encode() + b"\r\n")
         return not answer.endswith(HANG_UP)
+
+
+# A delivery
+
+
+LOG: Final = logging.getLogger("mentat_reporter.test")
+FALLBACK: Final = ("fallback@example.org",)
+AFTER_5_MIN: Final = NOW + timedelta(minutes=5)
+SUMMARY: Final = (
+    "select state, smtp_code, next_attempt, attempts, ambiguous from mentat_reporter.outbox order by id"
+)
+
+
+def attempt(
+    outbox: Outbox, server: Actor | None = None, now: datetime = NOW, **options: Any
+) -> DeliveryResult:
+    mail_settings = settings(
+        smtp_port=server.port if server else unused_port(), **options.pop("settings", {})
+    )
+    options.setdefault("transport_factory", lambda: make_transport(mail_settings))
+    result = DeliveryResult()
+    deliver(outbox, settings=mail_settings, now=now, log=LOG, result=result, **options)
+    return result
+
+
+def unused_port() -> int:
+    with Actor() as gone:
+        return gone.port
+
+
+class Story:
+    """A transport that plays a list of attempts, the last one again and again."""
+
+    def __init__(self, *attempts: Attempt | Exception, before: Callable[[], object] = lambda: None) -> None:
+        self.attempts = list(attempts)
+        self.sent: list[tuple[str, tuple[str, ...], bytes]] = []
+        self.closed = 0
+        self.before = before
+
+    def send(
+        self, envelope_sender: str, recipients: Any, content: bytes, on_data: Callable[[], None]
+    ) -> Attempt:
+        on_data()
+        self.before()
+        self.sent.append((envelope_sender, tuple(recipients), content))
+        found = self.attempts.pop(0) if len(self.attempts) > 1 else self.attempts[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+SENT: Final = Attempt(Ending.ANSWERED, Reply(250, "ok"))
+REFUSED: Final = Attempt(Ending.ANSWERED, Reply(550, "no"))
+GONE: Final = Attempt(Ending.UNREACHABLE, Reply(None, "connection refused"))

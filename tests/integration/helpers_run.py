@@ -19,6 +19,7 @@ from factories import compiled_catalogues
 from psycopg2 import sql
 
 from mentat_reporter import imports, run
+from mentat_reporter.outside import REAL
 from mentat_reporter.result import RunResult
 from mentat_reporter.settings import Settings, build_settings
 from mentat_reporter.store.connection import Connection, connect, transaction
@@ -147,6 +148,8 @@ GROUPS: Final = (
 class Reporter:
     """A reporter in a place of its own. Mails go to a maildir and, if none is left out, stay there."""
 
+    outside = REAL
+
     def __init__(self, dsn: Mapping[str, str], place: Path) -> None:
         self.dsn = dsn
         self.home = place / "home"
@@ -190,7 +193,7 @@ class Reporter:
     def run(self, now: datetime | None = None, **options: Any) -> RunResult:
         """Run regularly as of `now`, or as the options say."""
         settings = self.settings(**{"regular": True, "time_high": now, **options})
-        return run.report(settings, LOG, lambda _text: None)
+        return run.report(settings, LOG, lambda _text: None, self.outside)
 
     def ad_hoc(self, low: datetime, high: datetime, **options: Any) -> RunResult:
         return self.run(high, regular=False, time_low=low, **options)
@@ -233,11 +236,12 @@ class Reporter:
         return self.dicts("select * from mentat_reporter.run_window order by id")
 
     def mails(self) -> list[EmailMessage]:
-        """Return the mails of the maildir, oldest first."""
+        """Return the mails of reports in the maildir, oldest first: all but the admin's digests."""
         files = sorted((self.home / "maildir" / "new").glob("*"), key=lambda path: path.stat().st_mtime_ns)
         parser = BytesParser(policy=mail_policy)
         found = [parser.parsebytes(file.read_bytes()) for file in files]
-        return [mail for mail in found if isinstance(mail, EmailMessage)]
+        known = [mail for mail in found if isinstance(mail, EmailMessage)]
+        return [mail for mail in known if mail["X-Mentat-Report-Class"] != "digest"]
 
     def recipients(self) -> list[str]:
         return [str(mail["To"]) for mail in self.mails()]

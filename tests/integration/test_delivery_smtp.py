@@ -63,6 +63,13 @@ def test_an_unknown_host_is_no_session() -> None:
     assert attempt.ending is Ending.UNREACHABLE
 
 
+def test_a_name_that_no_host_has_is_no_session() -> None:
+    attempt = send(SmtpTransport(Server(host="mail..example.org", port=25)))
+
+    assert attempt.ending is Ending.UNREACHABLE
+    assert "smtp_host mail..example.org is no host name" in attempt.reply.text
+
+
 def test_a_silent_server_is_given_up_at_the_timeout(
     transport: Callable[..., SmtpTransport], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +129,19 @@ def test_a_refused_login_is_told_from_one_that_fails_for_now(
 
     assert attempt.ending is ending
     assert "secret" not in str(attempt)
+
+
+@pytest.mark.parametrize("challenge", ["abc", "a====", "žluť"])
+def test_a_server_that_asks_nonsense_at_the_login_is_no_session(
+    transport: Callable[..., SmtpTransport], challenge: str
+) -> None:
+    with Actor(EHLO="250-hello\r\n250 AUTH CRAM-MD5", AUTH=f"334 {challenge}") as server:
+        attempt = send(transport(server.port, user="me", password="secret"))
+
+    assert attempt.ending is Ending.UNREACHABLE
+    assert attempt.reply.text.startswith("login as me failed: ")
+    assert "secret" not in str(attempt)
+    assert "MAIL" not in server.verbs()
 
 
 def test_a_server_that_offers_no_login_refuses_it(transport: Callable[..., SmtpTransport]) -> None:

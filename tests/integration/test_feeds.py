@@ -21,7 +21,9 @@ from mentat_reporter.store.resolver import Resolver, read_class_rules
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 Import = Callable[[], EventsImported]
-RULE: Callable[[str], Callable[[Mapping[str, Any]], bool]] = partial(compile_rule, language="ransack")
+RULE: Callable[[str], Callable[[Mapping[str, Any]], bool]] = partial(
+    compile_rule, language="ransack", now=NOW
+)
 
 
 def rows(connection: Connection, statement: str) -> list[Any]:
@@ -34,7 +36,7 @@ def rows(connection: Connection, statement: str) -> list[Any]:
 def run(connection: Connection, feeds: Path) -> Import:
     """Import the groups of the feeds; return what imports their messages."""
     document = (feeds / "groups-feeds.json").read_bytes()
-    values = partial(compile_values, language="ransack")
+    values = partial(compile_values, language="ransack", now=NOW)
     done = import_groups(
         connection, [("groups-feeds.json", document)], replace=False, compile_rule=RULE, compile_values=values
     )

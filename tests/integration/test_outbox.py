@@ -1,6 +1,7 @@
 """The outbox on a real PostgreSQL: what is stored, claimed, settled and recovered."""
 
 import hashlib
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import psycopg2
 import pytest
 from integration.conftest_delivery import (
     NOW,
+    attempt,
     mail,
     outbox,
     recipients,
@@ -17,6 +19,7 @@ from integration.conftest_delivery import (
 )
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
+from mentat_reporter.delivery.transports import NullTransport
 from mentat_reporter.errors import MailError
 from mentat_reporter.store import queries
 from mentat_reporter.store.connection import STATE_LIMITS, Connection, connect, transaction
@@ -174,7 +177,7 @@ def test_a_mail_that_another_session_is_claiming_is_skipped_without_waiting(
 ) -> None:
     [mail_id] = store(connection, mail())
     with connection.cursor() as cursor:
-        cursor.execute(queries.get("outbox.claim"), {"id": mail_id, "now": NOW})
+        cursor.execute("select from mentat_reporter.outbox where id = %s for update", (mail_id,))
 
     other = connect(database, what="test", limits={**STATE_LIMITS, "lock_timeout": "1ms"})
     try:
@@ -214,7 +217,8 @@ def test_the_next_try_goes_only_to_the_deferred_recipients(connection: Connectio
 
     assert again.recipients == ("b@example.com",)
     assert again.reached
-    assert rows(connection, "select * from mentat_reporter.outbox_recipient order by address") == [
+    query = "select outbox_id, address, state, code, text from mentat_reporter.outbox_recipient order by 2"
+    assert rows(connection, query) == [
         (claimed.id, "a@example.com", "sent", 250, "ok"),
         (claimed.id, "b@example.com", "deferred", 450, "later"),
         (claimed.id, "c@example.com", "failed", None, "no"),
@@ -323,7 +327,9 @@ def test_a_mail_that_five_runs_died_on_is_held_and_named(connection: Connection,
         assert outbox.recover(NOW) == Recovered(pending=1, held=())
     crash(outbox, data_begun=True)
 
-    assert outbox.recover(NOW) == Recovered(pending=0, held=(("M20260501", "<M1.1@reporter.example>"),))
+    found = outbox.recover(NOW)
+
+    assert found == Recovered(0, (("M20260501", "<M1.1@reporter.example>"),), "5 runs ended while sending it")
     assert outbox.recover(NOW) == Recovered(pending=0, held=())
     query = "select state, recoveries, ambiguous from mentat_reporter.outbox"
     assert rows(connection, query) == [("held", 5, True)]
@@ -375,3 +381,124 @@ def test_finding_due_mails_does_not_read_those_that_are_done(connection: Connect
 
     assert "outbox_due" in plan
     assert "Seq Scan" not in plan
+
+
+def test_settling_a_mail_claims_the_next_in_the_same_commit(connection: Connection, outbox: Outbox) -> None:
+    _, second = store(connection, mail(1), mail(2))
+    claimed = claim(outbox)
+
+    ours, following = outbox.settle_and_claim(claimed, settlement("sent", claimed), NOW, (), second)
+
+    assert ours
+    assert following is not None
+    assert (following.id, following.content, following.attempts) == (second, mail(2).content, 1)
+    assert states(connection) == ["sent", "sending"]
+
+
+def test_the_next_mail_is_claimed_though_the_last_was_taken_over(
+    connection: Connection, outbox: Outbox
+) -> None:
+    _, second = store(connection, mail(1), mail(2))
+    late = claim(outbox)
+    outbox.recover(NOW)
+
+    ours, following = outbox.settle_and_claim(late, settlement("sent", late), NOW, (), second)
+
+    assert not ours
+    assert following is not None
+    assert states(connection) == ["pending", "sending"]
+
+
+def test_a_next_mail_that_is_not_due_is_not_claimed(connection: Connection, outbox: Outbox) -> None:
+    first, _second = store(connection, mail(1), mail(2))
+    deferred = claim(outbox)
+    outbox.settle(deferred, settlement("deferred", deferred), NOW)
+    claimed = claim(outbox)
+
+    assert outbox.settle_and_claim(claimed, settlement("sent", claimed), NOW, (), first) == (True, None)
+    assert states(connection) == ["deferred", "sent"]
+
+
+def test_a_mail_that_is_given_back_is_due_as_if_it_had_not_been_claimed(
+    connection: Connection, outbox: Outbox
+) -> None:
+    store(connection, mail())
+    before = rows(connection, "select * from mentat_reporter.outbox")
+
+    outbox.release(claim(outbox))
+
+    assert rows(connection, "select * from mentat_reporter.outbox") == before
+
+
+def test_a_mail_that_the_server_may_have_is_not_given_back(connection: Connection, outbox: Outbox) -> None:
+    store(connection, mail())
+    claimed = claim(outbox)
+    outbox.mark_data_begun(claimed)
+
+    outbox.release(claimed)
+
+    assert states(connection) == ["sending"]
+
+
+def test_giving_back_a_mail_when_the_database_is_gone_is_left_to_recovery(
+    connection: Connection, outbox: Outbox
+) -> None:
+    store(connection, mail())
+    claimed = claim(outbox)
+    connection.close()
+
+    outbox.release(claimed)
+
+
+@pytest.mark.parametrize("state", ["sent", "deferred", "failed", "held"])
+def test_statements_that_are_planned_once_do_the_same(
+    connection: Connection, outbox: Outbox, state: Verdict
+) -> None:
+    _, second = store(connection, mail(1, "a@example.com", "b@example.com"), mail(2))
+
+    with outbox.planned_once():
+        claimed = claim(outbox)
+        outbox.mark_data_begun(claimed)
+        codeless = tuple(
+            RecipientOutcome(address, "deferred", None, "gone") for address in claimed.recipients
+        )
+        settled = settlement(state, claimed, recipients=codeless, code=None, text="it's gone")
+        ours, following = outbox.settle_and_claim(claimed, settled, NOW, ["f@example.org"], second)
+
+    assert ours
+    assert following is not None
+    turned = state == "failed"
+    query = "select state, next_attempt, smtp_code, smtp_text, fallback_used from mentat_reporter.outbox"
+    assert rows(connection, f"{query} order by id")[0] == (
+        "pending" if turned else state, LATER if state == "deferred" else None, None, "it's gone", turned,
+    )  # fmt: skip
+    assert ("f@example.org" in recipients(connection)) == turned
+    assert rows(connection, "select * from pg_prepared_statements") == []
+
+
+def test_statements_that_were_planned_are_forgotten_after_an_error(
+    connection: Connection, outbox: Outbox
+) -> None:
+    with pytest.raises(LookupError), outbox.planned_once():
+        raise LookupError
+
+    assert rows(connection, "select * from pg_prepared_statements") == []
+    with outbox.planned_once():
+        assert len(rows(connection, "select * from pg_prepared_statements")) == 2
+
+
+def test_a_mail_costs_two_statements(
+    connection: Connection, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(connection, *(mail(number) for number in range(10)))
+    count = Counter[str]()
+    execute = Outbox._execute
+
+    def counted(self: Outbox, statement: str, values: Any = None) -> list[tuple[Any, ...]]:
+        count["statements"] += 1
+        return execute(self, statement, values)
+
+    monkeypatch.setattr(Outbox, "_execute", counted)
+    attempt(outbox, transport_factory=NullTransport)
+
+    assert count["statements"] == 2 + 2 * 10  # which are due, the first claim

@@ -211,7 +211,7 @@ def take(monkeypatch: pytest.MonkeyPatch, answer: Callable[[str], Attempt]) -> l
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(transports, "make_transport", lambda _settings: Transport())
+    monkeypatch.setattr(transports, "make_transport", lambda _settings, **_options: Transport())
     return seen
 
 

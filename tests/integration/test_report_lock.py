@@ -12,6 +12,7 @@ from integration.helpers_run import ALICE, LOG, MINUTE, START, Reporter, event, 
 from mentat_reporter import run, session
 from mentat_reporter.errors import EXIT_BUSY, LockBusyError, ReporterError, StoreError, UsageError
 from mentat_reporter.lock import SimpleFlock
+from mentat_reporter.outside import Outside
 from mentat_reporter.store import state
 from mentat_reporter.store.connection import connect
 
@@ -66,7 +67,7 @@ def test_the_backend_of_a_killed_run_is_waited_for(
     reporter.groups()
     lingering = connect(reporter.dsn, what="killed run", limits={})
     assert state.try_lock(lingering)
-    monkeypatch.setattr("mentat_reporter.session.time.sleep", lambda _seconds: lingering.close())
+    reporter.outside = Outside(sleep=lambda _seconds: lingering.close())
 
     assert reporter.run(START).exit_code == 0
 

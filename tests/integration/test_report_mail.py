@@ -2,7 +2,9 @@
 
 import socket
 import stat
+import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import default as mail_policy
@@ -28,7 +30,7 @@ from integration.helpers_run import (
     reporter,
 )
 
-from mentat_reporter.delivery import transports
+from mentat_reporter.outside import REAL
 
 __all__ = ["reporter"]
 
@@ -162,10 +164,11 @@ def test_a_recipient_that_is_refused_is_named_and_the_others_have_the_mail(
 
     reporter.run(START)
 
-    assert [envelope.rcpt_tos for envelope in sink.envelopes] == [["here@alice.example"]]
+    assert [envelope.rcpt_tos for envelope in sink.envelopes] == [["here@alice.example"], [ADMIN]]
     assert dict(reporter.rows("select address, state from mentat_reporter.outbox_recipient")) == {
         "gone@alice.example": "failed",
         "here@alice.example": "sent",
+        ADMIN: "sent",
     }
 
 
@@ -177,7 +180,7 @@ def test_a_mail_that_nobody_takes_goes_to_the_fallback(reporter: Reporter, sink:
 
     reporter.run(START)
 
-    assert [envelope.rcpt_tos for envelope in sink.envelopes] == [["last@reporter.example"]]
+    assert [envelope.rcpt_tos for envelope in sink.envelopes] == [["last@reporter.example"], [ADMIN]]
 
 
 def test_a_server_that_is_down_puts_mail_off_to_a_later_run(reporter: Reporter, sink: Sink) -> None:
@@ -227,14 +230,16 @@ def test_a_maildir_has_whole_mails_for_their_owner_alone(reporter: Reporter) -> 
     assert sorted(reporter.recipients()) == [ALICE, BOB]
 
 
-def test_sendmail_is_given_the_addresses_as_arguments(
-    reporter: Reporter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sendmail_is_given_the_addresses_as_arguments(reporter: Reporter, tmp_path: Path) -> None:
     program = tmp_path / "sendmail"
     program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/arguments\ncat > {tmp_path}/mail\n')
     program.chmod(0o755)
-    make = transports.SendmailTransport
-    monkeypatch.setattr(transports, "SendmailTransport", lambda: make(str(program)))
+
+    def run_program(command: list[str], **options: Any) -> "subprocess.CompletedProcess[bytes]":
+        assert command[0] == "/usr/sbin/sendmail"
+        return subprocess.run([str(program), *command[1:]], **options)  # noqa: PLW1510 - `check` is given
+
+    reporter.outside = replace(REAL, run_program=run_program)
     reporter.config["mail_transport"] = "sendmail"
     reporter.groups()
     reporter.store(event("one", AT))

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-import psycopg2
 import pytest
 from integration.helpers_run import (
     ALICE,
@@ -21,11 +20,9 @@ from integration.helpers_run import (
     reporter,
 )
 
-from mentat_reporter import run, unit
+from mentat_reporter import dispatch, unit
 from mentat_reporter.mails import mails_of
 from mentat_reporter.session import Session
-from mentat_reporter.store import state
-from mentat_reporter.store.connection import Connection
 
 __all__ = ["reporter"]
 
@@ -401,7 +398,7 @@ def test_a_run_killed_before_its_mail_went_leaves_it_to_the_next(
     reporter.groups()
     store_round(reporter)
     with monkeypatch.context() as patch:
-        patch.setattr(run, "_deliver", killing)
+        patch.setattr(dispatch, "deliver", killing)
         with pytest.raises(Killed):
             reporter.run(START)
     assert reporter.mails() == []
@@ -429,28 +426,6 @@ def test_a_run_killed_between_units_of_a_relapse_tells_it_once(reporter: Reporte
 
     relapses = [report["chain"] for report in reporter.reports() if report["evcount_rlp"]]
     assert relapses == [[ALICE], [BOB]]
-
-
-def test_a_lost_connection_ends_the_run_and_the_next_goes_on(
-    reporter: Reporter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reporter.groups()
-    store_round(reporter)
-
-    def consider(main: Connection, which: state.Unit, *arguments: Any) -> None:
-        if which.group == BOB:
-            main.close()
-        real(main, which, *arguments)
-
-    real = state.consider
-    with monkeypatch.context() as patch:
-        patch.setattr(state, "consider", consider)
-        with pytest.raises(psycopg2.InterfaceError, match="closed"):
-            reporter.run(START)
-
-    reporter.run(START + TEN)
-
-    assert reporter.told() == {ALICE: ["a 0"], BOB: ["b 0"], CAROL: ["c 0"]}
 
 
 def test_a_run_out_of_time_stops_between_units_and_the_next_goes_on(

@@ -1,5 +1,6 @@
 """Which stored events a run covers, to the microsecond, late ones included (docs/semantics.md)."""
 
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -58,9 +59,9 @@ def test_what_is_not_due_is_said_and_nothing_of_it_is_fetched(
     reporter.store(event("new", START + MINUTE))
     asked: list[str] = []
 
-    def stream(_connection: object, severity: str, *_bounds: object, **_options: object) -> list[object]:
+    def stream(_connection: object, severity: str, *_bounds: object, **_options: object) -> Iterator[object]:
         asked.append(severity)
-        return []
+        yield from ()
 
     monkeypatch.setattr("mentat_reporter.store.events.stream", stream)
 

@@ -4,6 +4,7 @@ import builtins
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from pynspect.compilers import IDEAFilterCompiler
 from pynspect.filters import DataObjectFilter
 
 from mentat_reporter.errors import RuleError
+from mentat_reporter.filters import compile as door
 from mentat_reporter.filters import pynspect_parser
-from mentat_reporter.filters.compile import compile_rule, compile_values
 
 TIME_KEYS = [
     "CreateTime",
@@ -33,6 +34,10 @@ TIME_KEYS = [
     "StorageTime",
 ]
 RAISES = "raises"
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+compile_rule = partial(door.compile_rule, now=NOW)
+compile_values = partial(door.compile_values, now=NOW)
 
 SCAN: dict[str, Any] = {
     "Category": ["Recon.Scanning"],
@@ -143,8 +148,13 @@ def test_what_is_missing_is_neither_true_nor_after_not() -> None:
 def test_utcnow_can_be_compared_with_the_times_of_the_message() -> None:
     rule = compile_rule("(utcnow() - DetectTime) < 00:01:00", "pynspect")
 
-    assert rule({"DetectTime": datetime.now(UTC).isoformat()})
-    assert not rule({"DetectTime": (datetime.now(UTC) - timedelta(hours=1)).isoformat()})
+    assert rule({"DetectTime": NOW.isoformat()})
+    assert not rule({"DetectTime": (NOW - timedelta(hours=1)).isoformat()})
+
+
+def test_utcnow_and_time_are_the_time_that_the_caller_says_it_is() -> None:
+    assert compile_values("utcnow()", "pynspect")({}) == [NOW.replace(tzinfo=None).isoformat()]
+    assert compile_values("time()", "pynspect")({}) == [str(NOW.timestamp())]
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t "])

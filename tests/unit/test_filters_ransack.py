@@ -5,6 +5,7 @@ import stat
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,8 +19,8 @@ from ransack import Filter
 from strategies_filters import addressed_messages, messages, quoted_address_rules, ransack_rules
 
 from mentat_reporter.errors import RuleError
+from mentat_reporter.filters import compile as door
 from mentat_reporter.filters import grammar
-from mentat_reporter.filters.compile import compile_rule, compile_values
 
 TIME_KEYS = [
     "CreateTime",
@@ -31,6 +32,10 @@ TIME_KEYS = [
     "StorageTime",
 ]
 RAISES = "raises"
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+compile_rule = partial(door.compile_rule, now=NOW)
+compile_values = partial(door.compile_values, now=NOW)
 
 SCAN: dict[str, Any] = {
     "Category": ["Recon.Scanning"],
@@ -189,11 +194,12 @@ def test_a_time_that_does_not_parse_stays_a_string(written: str) -> None:
     assert says(f"DetectTime = '{written}'", {"DetectTime": written})
 
 
-def test_now_is_the_time_of_the_evaluation() -> None:
+def test_now_is_the_time_that_the_caller_says_it_is() -> None:
     rule = compile_rule("now() - DetectTime < 00:01:00", "ransack")
 
-    assert rule({"DetectTime": datetime.now(UTC).isoformat()})
-    assert not rule({"DetectTime": (datetime.now(UTC) - timedelta(hours=1)).isoformat()})
+    assert rule({"DetectTime": NOW.isoformat()})
+    assert not rule({"DetectTime": (NOW - timedelta(hours=1)).isoformat()})
+    assert compile_values("now()", "ransack")({}) == [NOW.isoformat()]
 
 
 def test_an_event_without_the_name_is_an_error_that_names_it() -> None:

@@ -14,8 +14,6 @@ from strategies import START, json_values, messages, messy_messages, sections
 
 from mentat_reporter.core.addresses import parse_address
 from mentat_reporter.core.idea import (
-    EARLIEST,
-    LATEST,
     MAX_ADDRESSES,
     MAX_CLASS,
     addresses,
@@ -25,13 +23,13 @@ from mentat_reporter.core.idea import (
     mentat_fields,
     needs_cleaning,
     own_sections,
-    parse_time,
     read_event,
     strings,
     view,
 )
 from mentat_reporter.core.model import Address, Direction, Event
 from mentat_reporter.core.ownership import Ownership
+from mentat_reporter.core.times import EARLIEST, LATEST, parse_time
 from mentat_reporter.errors import MessageError
 
 SECOND = timedelta(seconds=1)

@@ -269,15 +269,15 @@ identities = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\
     ],
 )
 def test_a_label_tells_date_type_and_severity(kind: Any, severity: Any, head: str) -> None:
-    assert make_label(desk(), kind, severity, "identity").startswith(head)
+    assert make_label(desk(), kind, window(severity=severity), "identity").startswith(head)
 
 
 @given(identities, st.text())
 def test_a_label_has_its_form_and_is_the_same_for_the_same_report(identity: list[str], nonce: str) -> None:
-    label = make_label(desk(nonce=nonce), "summary", "low", *identity)
+    label = make_label(desk(nonce=nonce), "summary", window(), *identity)
 
     assert FORM.fullmatch(label)
-    assert make_label(desk(nonce=nonce), "summary", "low", *identity) == label
+    assert make_label(desk(nonce=nonce), "summary", window(), *identity) == label
 
 
 @given(identities, identities, st.sampled_from(["", "other"]), st.sampled_from(["", "other"]))
@@ -285,7 +285,7 @@ def test_another_report_or_another_run_has_another_label(
     one: list[str], other: list[str], nonce: str, other_nonce: str
 ) -> None:
     labels = {
-        make_label(desk(nonce=first), "summary", "low", *rest)
+        make_label(desk(nonce=first), "summary", window(), *rest)
         for first, rest in ((nonce, one), (other_nonce, other))
     }
 
@@ -295,7 +295,7 @@ def test_another_report_or_another_run_has_another_label(
 def test_a_label_that_is_taken_is_not_used_again() -> None:
     labels: list[str] = []
     for _ in range(5):
-        labels.append(make_label(desk(taken_labels=frozenset(labels)), "summary", "low", "identity"))
+        labels.append(make_label(desk(taken_labels=frozenset(labels)), "summary", window(), "identity"))
 
     assert len(set(labels)) == 5
     assert all(FORM.fullmatch(label) for label in labels)

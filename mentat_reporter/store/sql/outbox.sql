@@ -31,15 +31,44 @@ where state in ('pending', 'deferred')
   and (%(only)s::bigint[] is null or id = any (%(only)s::bigint[]))
 order by id
 
--- name: claim
--- Take one due mail with the recipients that still wait; no row if another has it. The disk may lag behind.
-with claimed as (
+-- name: mark_data_begun
+-- Note that the server may take this mail from now on, if it is still ours. With `commit` off the disk lags behind.
+update mentat_reporter.outbox
+set data_begun = true
+where id = %(id)s and state = 'sending' and attempts = %(attempts)s
+  and set_config('synchronous_commit', %(commit)s, true) is not null
+returning id
+
+-- name: step
+-- In one commit: settle a mail, if `id` names one that is still ours; claim the next, if `next` names one that is due.
+with settled as (
+    update mentat_reporter.outbox
+    set state = %(state)s, next_attempt = %(next_attempt)s, smtp_code = %(code)s, smtp_text = %(text)s,
+        ambiguous = ambiguous or %(ambiguous)s, data_begun = false,
+        fallback_used = fallback_used or %(state)s = 'pending',
+        settled = case when %(state)s = 'deferred' then settled else %(now)s end
+    where id = %(id)s and state = 'sending' and attempts = %(attempts)s
+    returning id
+), recipient as (
+    update mentat_reporter.outbox_recipient as recipient
+    set state = given.state, code = given.code, text = given.text
+    from settled,
+         unnest(%(addresses)s::text[], %(states)s::text[], %(codes)s::integer[], %(texts)s::text[])
+             as given (address, state, code, text)
+    where recipient.outbox_id = settled.id and recipient.address = given.address
+      and given.address <> all (%(fallback)s::text[])
+), fallback as (
+    insert into mentat_reporter.outbox_recipient (outbox_id, address, state)
+    select settled.id, given.address, 'pending'
+    from settled, unnest(%(fallback)s::text[]) as given (address)
+    on conflict (outbox_id, address) do update set state = 'pending', code = null, text = null, told = null
+), claimed as (
     update mentat_reporter.outbox
     set state = 'sending', attempts = attempts + 1, next_attempt = null, data_begun = false
     where id = (
         select id
         from mentat_reporter.outbox
-        where id = %(id)s
+        where id = %(next)s
           and state in ('pending', 'deferred')
           and (next_attempt is null or next_attempt <= %(now)s)
         for update skip locked
@@ -47,7 +76,8 @@ with claimed as (
     returning id, report_label, message_id, envelope_sender, message, attempts, fallback_used,
               coalesce(settled, created) as since
 )
-select claimed.id, claimed.report_label, claimed.message_id, claimed.envelope_sender, claimed.message,
+select (select count(*) from settled) as settled,
+       claimed.id, claimed.report_label, claimed.message_id, claimed.envelope_sender, claimed.message,
        claimed.attempts, claimed.fallback_used, claimed.since,
        array(
            select recipient.address
@@ -59,58 +89,39 @@ select claimed.id, claimed.report_label, claimed.message_id, claimed.envelope_se
            select from mentat_reporter.outbox_recipient as recipient
            where recipient.outbox_id = claimed.id and recipient.state = 'sent'
        ) as reached
-from claimed
-where set_config('synchronous_commit', 'off', true) = 'off'
+from (select) as always left join claimed on true
 
--- name: mark_data_begun
--- Note that the server may take this mail from now on. The disk may lag behind.
+-- name: is_settled
+-- Whether a mail stands as an attempt left it.
+select exists (
+    select from mentat_reporter.outbox
+    where id = %(id)s and attempts = %(attempts)s and state = %(state)s
+      and (state <> 'pending' or fallback_used)
+)
+
+-- name: release
+-- Give back a mail that was claimed and not tried. The disk may lag behind.
 update mentat_reporter.outbox
-set data_begun = true
-where id = %(id)s and state = 'sending' and attempts = %(attempts)s
+set state = 'pending', attempts = attempts - 1
+where id = %(id)s and state = 'sending' and attempts = %(attempts)s and not data_begun
   and set_config('synchronous_commit', 'off', true) = 'off'
 
--- name: settle
--- Write down how an attempt ended, if the mail is still ours; the number of mails settled, 1 or 0.
-with settled as (
-    update mentat_reporter.outbox
-    set state = %(state)s, next_attempt = %(next_attempt)s, smtp_code = %(code)s, smtp_text = %(text)s,
-        ambiguous = ambiguous or %(ambiguous)s, data_begun = false,
-        settled = case when %(state)s = 'deferred' then settled else %(now)s end
-    where id = %(id)s and state = 'sending' and attempts = %(attempts)s
-    returning id
-), recipient as (
-    update mentat_reporter.outbox_recipient as recipient
-    set state = given.state, code = given.code, text = given.text
-    from settled,
-         unnest(%(addresses)s::text[], %(states)s::text[], %(codes)s::integer[], %(texts)s::text[])
-             as given (address, state, code, text)
-    where recipient.outbox_id = settled.id and recipient.address = given.address
-)
-select count(*) from settled
-
--- name: send_to_fallback
--- Give a mail that just failed its fallback recipients, once; `settled` starts their five days.
-with mail as (
-    update mentat_reporter.outbox
-    set state = 'pending', fallback_used = true
-    where id = %(id)s and state = 'failed' and not fallback_used
-    returning id
-)
-insert into mentat_reporter.outbox_recipient (outbox_id, address, state)
-select mail.id, given.address, 'pending'
-from mail, unnest(%(addresses)s::text[]) as given (address)
-on conflict (outbox_id, address) do update set state = 'pending', code = null, text = null
-
 -- name: recover
--- Free what a killed run left in `sending`; where DATA may have begun that counts, and the fifth is held.
+-- Free what a killed run left in `sending`; where DATA may have begun that counts, and is held at the limit.
+with left_over as (
+    select id, data_begun and recoveries + 1 >= %(limit)s as held
+    from mentat_reporter.outbox
+    where state = 'sending' and (%(only)s::bigint[] is null or id = any (%(only)s::bigint[]))
+)
 update mentat_reporter.outbox
-set state = case when data_begun and recoveries + 1 >= %(limit)s then 'held' else 'pending' end,
-    settled = case when data_begun and recoveries + 1 >= %(limit)s then %(now)s else settled end,
+set state = case when held then 'held' else 'pending' end,
+    settled = case when held then %(now)s else settled end,
     recoveries = recoveries + data_begun::integer,
     ambiguous = ambiguous or data_begun,
     data_begun = false,
     next_attempt = null
-where state = 'sending'
+from left_over
+where outbox.id = left_over.id and state = 'sending'
 returning report_label, message_id, state
 
 -- name: counts

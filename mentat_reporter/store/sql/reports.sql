@@ -19,8 +19,9 @@ from json_populate_recordset(null::reports_events, %(reports)s::json)
 returning label, id
 
 -- name: link
--- The groups of each report's chain.
+-- The groups of each report's chain. Returns the names that there are.
 insert into asoc_groups_reports (group_id, report_id)
 select g.id, link.report_id
 from unnest(%(groups)s::text[], %(reports)s::integer[]) as link (group_name, report_id)
 join groups g on g.name = link.group_name
+returning (select g.name from groups g where g.id = group_id)

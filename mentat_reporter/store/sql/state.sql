@@ -1,5 +1,9 @@
 -- The reporter's own state.
 
+-- name: ping
+-- Whether anybody is there.
+select 1
+
 -- name: now
 select now()
 
@@ -26,15 +30,15 @@ with p as (
     where clock = %(clock)s and severity = %(severity)s and hi <= %(lo)s
     order by hi desc
     limit 1
+), backup as materialized (  -- found once, not for each of a month of windows
+    select coalesce(max(before.hi), '-infinity') as until
+    from mentat_reporter.run_window before, p
+    where before.clock = %(clock)s and before.severity = %(severity)s
+      and before.own_xid > p.own_xid and before.hi < p.hi
 ), comparable as (
     select r.hi, r.fetch_lo, least(r.hi, r.opened) as covered, r.own_xid
-    from mentat_reporter.run_window r, p
-    where r.clock = %(clock)s and r.severity = %(severity)s and r.hi <= %(lo)s
-      and r.hi > coalesce(
-          (select max(before.hi) from mentat_reporter.run_window before
-           where before.clock = %(clock)s and before.severity = %(severity)s
-             and before.own_xid > p.own_xid and before.hi < p.hi),
-          '-infinity')
+    from mentat_reporter.run_window r, backup
+    where r.clock = %(clock)s and r.severity = %(severity)s and r.hi <= %(lo)s and r.hi > backup.until
 )
 select case
     when p.snap_xmin is null then null
@@ -44,6 +48,17 @@ select case
     end
 from p
 
+-- name: set_back
+-- The clock was set back: time that windows covered comes again, and they prove nothing of what it brings. It
+-- began again after a window was last opened, a day ago at most, or at `since`. Windows that a run opened which was
+-- told a time ahead were opened before now, and stay as they are.
+update mentat_reporter.run_window w set opened = again.since
+from (
+    select least(%(since)s::timestamptz, greatest(max(opened), %(now)s::timestamptz - interval '1 day')) as since
+    from mentat_reporter.run_window where opened <= %(now)s::timestamptz
+) as again
+where w.hi > again.since and w.opened > %(now)s::timestamptz
+
 -- name: last_xid
 -- The xid of the clock's last window before `lo`; greater than one's own: the events database was restored.
 select own_xid::text from mentat_reporter.run_window
@@ -51,16 +66,15 @@ where clock = %(clock)s and severity = %(severity)s and hi <= %(lo)s
 order by hi desc
 limit 1
 
--- name: follows_restore
--- Whether the window before, of its own clock or the common one, has a greater xid.
+-- name: outruns_ledger
+-- Whether a window fetches what the ledger forgot: it goes back behind windows, of its own clock or the common one,
+-- that have a greater xid (the events database was restored) or that covered a time ahead of the clock (which was
+-- set back, or the run was told that time).
 select exists (
     select from mentat_reporter.run_window w
-    cross join lateral (
-        select b.own_xid from mentat_reporter.run_window b
-        where b.severity = w.severity and b.clock in (w.clock, '') and b.hi <= w.lo
-        order by b.hi desc, b.clock desc
-        limit 1) as last
-    where w.id = %(id)s and last.own_xid > w.own_xid)
+    join mentat_reporter.run_window b
+      on b.severity = w.severity and b.clock in (w.clock, '') and b.hi > w.fetch_lo and b.hi <= w.lo
+    where w.id = %(id)s and (b.own_xid > w.own_xid or b.opened < b.hi))
 
 -- name: open_window
 insert into mentat_reporter.run_window
@@ -120,7 +134,9 @@ insert into mentat_reporter.unit_retry as r
 values (%(group)s, %(severity)s, %(direction)s, %(clock)s, %(lo)s, %(hi)s, %(fetch_lo)s, %(period)s::interval,
         %(event_ids)s::text[], %(attempts)s, %(next_attempt)s, %(error)s)
 on conflict (group_name, severity, direction, hi) do update
-set attempts = excluded.attempts, next_attempt = excluded.next_attempt, error = excluded.error,
+set attempts = greatest(r.attempts, excluded.attempts),
+    next_attempt = case when excluded.attempts = 0 then r.next_attempt else excluded.next_attempt end,
+    error = case when excluded.attempts = 0 then r.error else excluded.error end,
     event_ids = case
         when %(is_retry)s then excluded.event_ids
         else array(select distinct unnest(r.event_ids || excluded.event_ids))

@@ -100,8 +100,10 @@ create table mentat_reporter.quarantine (
     first_seen timestamptz not null,
     last_seen timestamptz not null,
     count bigint not null,
+    told timestamptz,                          -- null: not in a digest yet
     primary key (kind, reference)
 );
+create index quarantine_untold on mentat_reporter.quarantine (kind) where told is null or last_seen > told;
 
 create table mentat_reporter.outbox (
     id bigint generated always as identity primary key,
@@ -124,6 +126,7 @@ create table mentat_reporter.outbox (
     settled timestamptz
 );
 create index outbox_due on mentat_reporter.outbox (next_attempt, id) where state in ('pending', 'sending', 'deferred');
+create index outbox_held on mentat_reporter.outbox (id) where state = 'held';
 
 create table mentat_reporter.outbox_recipient (
     outbox_id bigint not null references mentat_reporter.outbox (id) on delete cascade,
@@ -131,7 +134,16 @@ create table mentat_reporter.outbox_recipient (
     state text not null check (state in ('pending', 'sent', 'deferred', 'failed')),
     code integer,
     text text,
+    told timestamptz,                          -- null: not in a digest yet
     primary key (outbox_id, address)
+);
+create index outbox_recipient_untold on mentat_reporter.outbox_recipient (outbox_id)
+    where state = 'failed' and told is null;
+
+create table mentat_reporter.digest (
+    day date primary key,                      -- in UTC: at most one a day
+    made timestamptz not null,
+    message_id text not null
 );
 
 -- Columns that Mentat 2.15 dropped from settings_reporting, and timing; one row a group.

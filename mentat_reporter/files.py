@@ -1,0 +1,99 @@
+"""Files that are whole or not there: written beside their name, put on the disk, then renamed."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+FOLDER_MODE: Final = 0o750
+FILE_MODE: Final = 0o640
+"""Group may read: the web server that shows them. docs/operations.md."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSteps:
+    """What the system is asked for on the way to a finished file, each as `os` has it."""
+
+    make_folder: Callable[[Path, int], None] = os.mkdir
+    open: Callable[[Path, int, int], int] = os.open
+    write: Callable[[int, bytes], int] = os.write
+    sync: Callable[[int], None] = os.fsync
+    close: Callable[[int], None] = os.close
+    rename: Callable[[Path, Path], None] = os.rename
+    remove: Callable[[Path], None] = os.unlink
+
+
+def put(
+    steps: FileSteps,
+    path: Path,
+    content: Iterable[bytes],
+    *,
+    mode: int = FILE_MODE,
+    draft: Path | None = None,
+) -> None:
+    """Write a file, on the disk before its name appears; what had the name before is replaced.
+
+    `draft` is the temporary name, on the same file system; it is always the same, so that a redo replaces
+    what a killed run left of it. The folder's own entry still needs `sync_folder`. Raises OSError, and
+    then leaves nothing behind.
+    """
+    draft = draft or path.with_name(f".{path.name}.part")
+    try:
+        _write(steps, draft, content, mode, path)
+        steps.rename(draft, path)
+    except BaseException:
+        with suppress(OSError):
+            steps.remove(draft)
+        raise
+
+
+def _write(steps: FileSteps, draft: Path, content: Iterable[bytes], mode: int, path: Path) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with _opened(steps, draft, flags, mode, name=path) as handle:
+        for part in content:
+            left = memoryview(part)
+            with _naming(path):
+                while left:
+                    left = left[steps.write(handle, bytes(left)) :]
+        with _naming(path):
+            steps.sync(handle)
+
+
+def make_folders(steps: FileSteps, folder: Path, *, mode: int = FOLDER_MODE) -> None:
+    """Make a folder, and those above it, where they are missing; each is on the disk then."""
+    if folder.is_dir():
+        return
+    make_folders(steps, folder.parent, mode=mode)
+    with suppress(FileExistsError):
+        steps.make_folder(folder, mode)
+    sync_folder(steps, folder.parent)
+
+
+def sync_folder(steps: FileSteps, folder: Path) -> None:
+    """Put a folder's entries on the disk: a rename in it survives a power cut from here on."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    with _opened(steps, folder, flags, 0, name=folder) as handle, _naming(folder):
+        steps.sync(handle)
+
+
+@contextmanager
+def _opened(steps: FileSteps, path: Path, flags: int, mode: int, *, name: Path) -> Iterator[int]:
+    handle = steps.open(path, flags, mode)
+    try:
+        yield handle
+    finally:
+        with _naming(name):
+            steps.close(handle)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Give an error the path that the system leaves out where it was asked by a handle."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise

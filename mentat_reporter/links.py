@@ -1,0 +1,51 @@
+"""The two connections of a run: the main database's at once, the events database's when it is needed."""
+
+from mentat_reporter.outside import Outside
+from mentat_reporter.settings import Settings
+from mentat_reporter.store import embedded, schema
+from mentat_reporter.store.connection import EVENT_LIMITS, STATE_LIMITS, Connection, Dsn, is_lost
+
+
+def databases(settings: Settings) -> tuple[Dsn, Dsn]:
+    """Return how to reach the main and the events database; starts the embedded one if none is configured."""
+    main = settings.database.main
+    if main is None:
+        main = embedded.Cluster(settings.home).start()
+    return main, settings.database.events or main
+
+
+class Links:
+    """Connects to the main database; raises StoreError when it cannot be had or lacks tables."""
+
+    def __init__(self, settings: Settings, outside: Outside) -> None:
+        main, self._events_dsn = databases(settings)
+        self._outside = outside
+        self._events: Connection | None = None
+        self.main: Connection = outside.connect(main, what="main", limits=STATE_LIMITS)
+
+    def check(self) -> None:
+        """Raise StoreError unless the main database has what a run needs."""
+        schema.require_main(self.main)
+
+    @property
+    def events(self) -> Connection:
+        """Delivery does without it. Raises StoreError as the main one does."""
+        if self._events is None:
+            # known before it is asked anything: if it is lost at that, it is lost like any other
+            self._events = self._outside.connect(self._events_dsn, what="events", limits=EVENT_LIMITS)
+            schema.require_events(self._events)
+        return self._events
+
+    @property
+    def has_events(self) -> bool:
+        return self._events is not None
+
+    @property
+    def are_cut(self) -> bool:
+        """Ask whether one of them is gone; nothing may be under way on them."""
+        return is_lost(self.main) or (self._events is not None and is_lost(self._events))
+
+    def close(self) -> None:
+        self.main.close()
+        if self._events is not None:
+            self._events.close()

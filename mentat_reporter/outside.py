@@ -1,0 +1,28 @@
+"""What a run reaches the world by. Each is an argument, so that tests can put faults in its way."""
+
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mentat_reporter.files import FileSteps
+from mentat_reporter.store.connection import Connection, connect
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outside:
+    """Databases, mail servers, programs, files, and waiting."""
+
+    connect: Callable[..., Connection] = connect
+    """As `store.connection.connect`."""
+    open_smtp: Callable[..., Any] | None = None
+    """Opens a session with a server, ready for MAIL; None: `delivery.smtp.open_session`."""
+    run_program: Callable[..., subprocess.CompletedProcess[bytes]] = subprocess.run
+    files: FileSteps = field(default_factory=FileSteps)
+    sleep: Callable[[float], None] = time.sleep
+    """Seconds."""
+
+
+REAL: Final = Outside()
+"""The world as it is."""

@@ -1,0 +1,15 @@
+-- The daily digest: what the admin was told of, and when.
+
+-- null: not told of yet. The recipients of a digest count as told from the beginning.
+alter table mentat_reporter.outbox_recipient add column told timestamptz;
+create index outbox_recipient_untold on mentat_reporter.outbox_recipient (outbox_id)
+    where state = 'failed' and told is null;
+create index outbox_held on mentat_reporter.outbox (id) where state = 'held';
+alter table mentat_reporter.quarantine add column told timestamptz;
+create index quarantine_untold on mentat_reporter.quarantine (kind) where told is null or last_seen > told;
+
+create table mentat_reporter.digest (
+    day date primary key,                      -- in UTC: at most one a day
+    made timestamptz not null,
+    message_id text not null
+);
