@@ -5,11 +5,12 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint format messages clean
+.PHONY: help demo test faults sweep mutants lint format messages clean
 
 PYTHON := .venv/bin/python
 PACKED := $(shell find mentat_reporter templates etc bin -type f ! -name '*.py[co]' ! -name '*.mo' | LC_ALL=C sort)
-TESTS ?= tests
+TESTS ?= tests/unit tests/integration tests/model
+SWEEP ?= --singles all --pairs 400
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
@@ -17,7 +18,10 @@ export PIP_ROOT_USER_ACTION := ignore
 
 help:
 	@echo 'make demo      install and try everything with sample data, nothing else needed'
-	@echo 'make test      lint and the whole suite (TESTS=tests/unit for a part)'
+	@echo 'make test      lint and the suite but for faults (TESTS=tests/unit for a part)'
+	@echo 'make faults    what a run does when it is killed, cut off, misled; takes half an hour'
+	@echo 'make sweep     kill it everywhere, and pairs of kills (SWEEP="--pairs 1000 --seed 7"); takes longer'
+	@echo 'make mutants   break it in ways that the sweep has to notice'
 	@echo 'make lint      ruff, mypy --strict'
 	@echo 'make format    let ruff put the code in order'
 	@echo 'make messages  extract, update and compile translations'
@@ -30,6 +34,18 @@ demo: .venv/.installed
 test: lint
 	@$(PYTHON) -m mentat_reporter.render.catalogues compile
 	@PYTHONPATH="$(CURDIR)" $(PYTHON) -m pytest -n 2 $(TESTS)
+
+faults: .venv/.developed
+	@$(PYTHON) -m mentat_reporter.render.catalogues compile
+	@PYTHONPATH="$(CURDIR)" $(PYTHON) -m pytest -n 2 tests/faults
+
+sweep: .venv/.developed
+	@$(PYTHON) -m mentat_reporter.render.catalogues compile
+	@PYTHONPATH="$(CURDIR):$(CURDIR)/tests" $(PYTHON) -m faults.sweep $(SWEEP)
+
+mutants: .venv/.developed
+	@$(PYTHON) -m mentat_reporter.render.catalogues compile
+	@PYTHONPATH="$(CURDIR):$(CURDIR)/tests" $(PYTHON) -m faults.mutants
 
 lint: .venv/.developed
 	@$(PYTHON) -m ruff check .
