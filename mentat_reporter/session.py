@@ -29,7 +29,7 @@ LOCK_PATIENCE: Final = 10.0
 """Seconds to wait for the advisory lock: a killed run's backend may linger (docs/reliability.md)."""
 LOCK_POLL: Final = 0.2  # seconds
 BACKOFFS: Final = (1.0, 5.0, 20.0)
-"""Seconds before each of the tries to connect again, all that a run has (docs/reliability.md)."""
+"""Seconds before each of the tries to connect again, without getting further (docs/reliability.md)."""
 
 Progress = Callable[[str], None]
 Done = TypeVar("Done")

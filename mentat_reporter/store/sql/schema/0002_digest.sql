@@ -13,3 +13,7 @@ create table mentat_reporter.digest (
     made timestamptz not null,
     message_id text not null
 );
+
+-- Databases that were made before a unit kept what it decided.
+alter table mentat_reporter.unit_done add column if not exists event_ids text[] not null default '{}';
+alter table mentat_reporter.unit_done alter column event_ids drop default;
