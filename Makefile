@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test faults sweep mutants lint format messages clean
+.PHONY: help demo test pages screenshots faults sweep mutants lint format messages clean
 
 PYTHON := .venv/bin/python
 PACKED := $(shell find mentat_reporter templates etc bin -type f ! -name '*.py[co]' ! -name '*.mo' | LC_ALL=C sort)
@@ -19,12 +19,14 @@ export PIP_ROOT_USER_ACTION := ignore
 help:
 	@echo 'make demo      install and try everything with sample data, nothing else needed'
 	@echo 'make test      lint and the suite but for faults (TESTS=tests/unit for a part)'
+	@echo 'make pages     report pages and HTML mails in a real Chromium (apt install chromium)'
 	@echo 'make faults    what a run does when it is killed, cut off, misled; takes half an hour'
 	@echo 'make sweep     kill it everywhere, and pairs of kills (SWEEP="--pairs 1000 --seed 7"); takes longer'
 	@echo 'make mutants   break it in ways that the sweep has to notice'
-	@echo 'make lint      ruff, mypy --strict'
+	@echo 'make lint      ruff, mypy --strict, translations'
 	@echo 'make format    let ruff put the code in order'
 	@echo 'make messages  extract, update and compile translations'
+	@echo 'make screenshots  take the pictures of docs/img anew'
 	@echo 'make clean     remove .venv and caches'
 
 demo: .venv/.installed
@@ -34,6 +36,14 @@ demo: .venv/.installed
 test: lint
 	@$(PYTHON) -m mentat_reporter.render.catalogues compile
 	@PYTHONPATH="$(CURDIR)" $(PYTHON) -m pytest -n 2 $(TESTS)
+
+pages: .venv/.developed
+	@$(PYTHON) -m mentat_reporter.render.catalogues compile
+	@PYTHONPATH="$(CURDIR)" $(PYTHON) -m pytest -n 2 tests/pages
+
+screenshots: .venv/.developed
+	@$(PYTHON) -m mentat_reporter.render.catalogues compile
+	@PYTHONPATH="$(CURDIR):$(CURDIR)/tests" $(PYTHON) -m pages.screenshots docs/img
 
 faults: .venv/.developed
 	@$(PYTHON) -m mentat_reporter.render.catalogues compile
@@ -51,6 +61,7 @@ lint: .venv/.developed
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
+	@$(PYTHON) -m mentat_reporter.render.catalogues check
 
 format: .venv/.developed
 	@$(PYTHON) -m ruff check --fix-only .

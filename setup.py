@@ -14,7 +14,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 DATA = ("templates", "etc")
-UNWANTED = shutil.ignore_patterns("__pycache__", "*.py[co]", "*.mo", "*~", ".*")
+UNWANTED = shutil.ignore_patterns("__pycache__", "*.py[co]", "*.mo", "*.pot", "*~", ".*")
 
 
 class BuildWithData(build_py):
@@ -95,6 +95,9 @@ setup(
             "pytest-xdist",
             "hypothesis",
             "aiosmtpd",
+            "xarf",
+            "playwright",
+            "axe-playwright-python",
             "ruff",
             "mypy",
             "types-psycopg2",

@@ -120,6 +120,7 @@ def _where_to_look(settings: Settings, echo: Callable[[str], None]) -> None:
     folder = mailbox.Maildir(settings.mail.maildir, create=False)
     mails = [_read(Path(settings.mail.maildir) / "new" / name) for name in sorted(folder.keys())]
     echo("")
+    echo(f"Pages of all reports, for a browser: {settings.reporter.reports_dir / 'index.html'}")
     echo(f"{len(mails)} mails lie in {settings.mail.maildir}; mutt -f shows them. One tells of a relapse:")
     shown = next((mail for mail in mails if RELAPSED in _text(mail)), None)
     if shown is not None:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from mentat_reporter.core.digest import Trouble, label_of
 from mentat_reporter.session import Session
-from mentat_reporter.settings import MailSettings
 from mentat_reporter.store import digest
 from mentat_reporter.store.connection import transaction
 from mentat_reporter.store.outbox import OutgoingMail
@@ -31,7 +30,7 @@ def enqueue(session: Session) -> list[int]:
         trouble = digest.tell(session.main, now)
         if not trouble:
             return []
-        mail = _written(trouble, session.settings.mail, now)
+        mail = _written(trouble, session, now)
         ids = digest.store(session.main, OutgoingMail(label_of(now.date()), *mail, fallback=True), now)
         if not ids:
             session.main.rollback()
@@ -40,9 +39,10 @@ def enqueue(session: Session) -> list[int]:
     return ids
 
 
-def _written(trouble: Trouble, mail: MailSettings, now: datetime) -> "Mail":
+def _written(trouble: Trouble, session: Session, now: datetime) -> "Mail":
     from mentat_reporter.render.digest import digest_mail  # noqa: PLC0415 - a quiet run writes nothing
     from mentat_reporter.render.message import Frame  # noqa: PLC0415 - the same
 
+    mail = session.settings.mail
     frame = Frame(mail.sender, mail.reply_to, mail.return_path, mail.message_id_domain, None, test_mode=False)
-    return digest_mail(trouble, mail.admin, now, frame)
+    return digest_mail(trouble, mail.admin, now, frame, session.sign)

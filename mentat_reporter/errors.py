@@ -8,6 +8,7 @@
     ├── MessageError               an event cannot be read as an IDEA message
     ├── TemplateError              a template cannot be found or rendered
     ├── MailError                  a mail cannot be built or its addresses are wrong
+    ├── FilesError                 the files of a report cannot be written
     ├── EmbeddedError              1: the embedded PostgreSQL cannot be had
     └── StoreError                 1: the database is missing, unreachable or not initialised
         └── LostDatabaseError      75: the database went away during a run and did not come back
@@ -60,6 +61,10 @@ class TemplateError(ReporterError):
 
 class MailError(ReporterError):
     """A mail cannot be built, or an address in it is not one."""
+
+
+class FilesError(ReporterError):
+    """The files of a report cannot be written."""
 
 
 class EmbeddedError(ReporterError):

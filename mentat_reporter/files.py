@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -33,15 +34,30 @@ def put(
     mode: int = FILE_MODE,
     draft: Path | None = None,
 ) -> None:
-    """Write a file, on the disk before its name appears; what had the name before is replaced.
+    """Write a file as `drafted` does, of parts that are at hand."""
+    with drafted(steps, path, mode=mode, draft=draft) as write:
+        for part in content:
+            write(part)
+
+
+@contextmanager
+def drafted(
+    steps: FileSteps, path: Path, *, mode: int = FILE_MODE, draft: Path | None = None
+) -> Iterator[Callable[[bytes], None]]:
+    """Give a function that writes to a file, which is on the disk before its name appears, once the block
+    ends; what had the name before is replaced.
 
     `draft` is the temporary name, on the same file system; it is always the same, so that a redo replaces
-    what a killed run left of it. The folder's own entry still needs `sync_folder`. Raises OSError, and
-    then leaves nothing behind.
+    what a killed run left of it. The folder's own entry still needs `sync_folder`. Raises OSError; whatever
+    is raised leaves nothing behind.
     """
     draft = draft or path.with_name(f".{path.name}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        _write(steps, draft, content, mode, path)
+        with _opened(steps, draft, flags, mode, name=path) as handle:
+            yield partial(_write, steps, handle, path)
+            with _naming(path):
+                steps.sync(handle)
         steps.rename(draft, path)
     except BaseException:
         with suppress(OSError):
@@ -49,16 +65,11 @@ def put(
         raise
 
 
-def _write(steps: FileSteps, draft: Path, content: Iterable[bytes], mode: int, path: Path) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with _opened(steps, draft, flags, mode, name=path) as handle:
-        for part in content:
-            left = memoryview(part)
-            with _naming(path):
-                while left:
-                    left = left[steps.write(handle, bytes(left)) :]
-        with _naming(path):
-            steps.sync(handle)
+def _write(steps: FileSteps, handle: int, path: Path, part: bytes) -> None:
+    left = memoryview(part)
+    with _naming(path):
+        while left:
+            left = left[steps.write(handle, bytes(left)) :]
 
 
 def make_folders(steps: FileSteps, folder: Path, *, mode: int = FOLDER_MODE) -> None:

@@ -1,5 +1,8 @@
 """The two connections of a run: the main database's at once, the events database's when it is needed."""
 
+import os
+
+from mentat_reporter.errors import StoreError
 from mentat_reporter.outside import Outside
 from mentat_reporter.settings import Settings
 from mentat_reporter.store import embedded, schema
@@ -7,10 +10,19 @@ from mentat_reporter.store.connection import EVENT_LIMITS, STATE_LIMITS, Connect
 
 
 def databases(settings: Settings) -> tuple[Dsn, Dsn]:
-    """Return how to reach the main and the events database; starts the embedded one if none is configured."""
+    """Return how to reach the main and the events database; starts the embedded one if none is configured.
+
+    What only looks makes none: raises StoreError where there is none yet.
+    """
     main = settings.database.main
     if main is None:
-        main = embedded.Cluster(settings.home).start()
+        cluster = embedded.Cluster(settings.home)
+        if settings.run.dry_run and not os.path.exists(cluster.data):  # noqa: PTH110 - never raises
+            raise StoreError(
+                f"no database is configured, and there is no embedded one in {cluster.folder} yet: "
+                "run `mentat-reporter.py init`, or set __core__database"
+            )
+        main = cluster.start()
     return main, settings.database.events or main
 
 

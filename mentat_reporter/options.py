@@ -8,12 +8,15 @@ from typing import Any, Final, Never
 
 from mentat_reporter import __version__
 from mentat_reporter.errors import EXIT_USAGE, UsageError
+from mentat_reporter.settings_keys import option
 from mentat_reporter.settings_values import INTERVALS
 
 PROGRAM: Final = "mentat-reporter.py"
 HELP_COLUMN: Final = 38
 FILE_COMMANDS: Final = ("import-groups", "import-events")
-NOT_DRY: Final = ("init", "demo", *FILE_COMMANDS)
+NOT_DRY: Final = ("init", "demo", "preview", *FILE_COMMANDS)
+SELECTING: Final = ("regular", "time_low", "time_high", "severity", "abuse_group", "test_data")
+"""What chooses events, and says nothing where a label is given."""
 
 DESCRIPTION: Final = """\
 Tells abuse groups by mail what the security events in the database say about their networks:
@@ -22,6 +25,7 @@ filtered, never twice, relapses included, each in its reader's language.
 
 COMMANDS: Final = """\
   report               decide, store and mail reports (this is the default)
+  preview [LABEL…]     write what report would send, or stored reports, into a folder to look at
   deliver              send mails that are still waiting
   init                 create or update the tables
   import-groups FILE…  take abuse groups, networks, filters and event classes from JSON
@@ -31,16 +35,17 @@ COMMANDS: Final = """\
 
 EPILOG: Final = f"""\
 examples:
-  see what it does              {PROGRAM} demo
-  once, before the first run    {PROGRAM} init
-  add or update abuse groups    {PROGRAM} import-groups groups.json
-  the line for cron             {PROGRAM} --regular --interval 10_minutes
-  rehearse, mail to you alone   {PROGRAM} --mail-test-mode --mail-to admin@example.org
-  look at one day, send nothing {PROGRAM} --dry-run --time-low 2026-03-01 --time-high 2026-03-02
+  see what it does             {PROGRAM} demo
+  once, before the first run   {PROGRAM} init
+  add or update abuse groups   {PROGRAM} import-groups groups.json
+  the line for cron            {PROGRAM} --regular --interval 10_minutes
+  rehearse, mail to you alone  {PROGRAM} --mail-test-mode --mail-to admin@example.org
+  look at a day, send nothing  {PROGRAM} --dry-run --time-low 2026-03-01 --time-high 2026-03-02
+  see a group's mail in Czech  {PROGRAM} preview --abuse-group a@example.org --locale cs
 
 exit codes:
   0 done   1 failed   2 wrong usage or configuration   3 done in part, see the messages
-  75 another run holds the lock
+  75 another run holds the lock   130, 143 stopped by SIGINT, SIGTERM
 
 Configuration: /etc/mentat/core/*.json.conf, then /etc/mentat/{PROGRAM}.conf, then options.
 """
@@ -55,7 +60,7 @@ def build_parser(*, commands: Sequence[str], actions: Sequence[str]) -> argparse
     """Return the parser of everything. Values are text here; settings.py reads them."""
     parser = _Parser(
         prog=PROGRAM,
-        usage=f"{PROGRAM} [COMMAND] [FILE …] [OPTION …]",
+        usage=f"{PROGRAM} [COMMAND] [FILE … | LABEL …] [OPTION …]",
         description=f"{DESCRIPTION}\ncommands:\n{COMMANDS}",
         epilog=EPILOG,
         formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=HELP_COLUMN),
@@ -66,7 +71,7 @@ def build_parser(*, commands: Sequence[str], actions: Sequence[str]) -> argparse
     _add_what(parser.add_argument_group("what to report"))
     _add_mail(parser.add_argument_group("mail (ADDRESSES: separated by commas, repeatable)"))
     _add_looks(parser.add_argument_group("how reports look, instead of what groups and configuration say"))
-    _add_files(parser.add_argument_group("import, files and folders"))
+    _add_files(parser.add_argument_group("import, preview, files and folders"))
     _add_general(parser.add_argument_group("configuration and messages"))
     _add_rare(parser.add_argument_group("rarely needed"), commands, actions)
     return parser
@@ -95,12 +100,20 @@ def check_command(command: str, commands: Sequence[str], given: dict[str, Any]) 
         raise UsageError(f"unknown command {command}{_nearest(command, commands)}")
     if command in FILE_COMMANDS and not given["files"]:
         raise UsageError(f"{command} needs at least one FILE")
-    if command not in FILE_COMMANDS and given["files"]:
+    if command not in (*FILE_COMMANDS, "preview") and given["files"]:
         raise UsageError(f"{command} takes no files: {' '.join(given['files'])}")
     if given["replace"] and command != "import-groups":
         raise UsageError("--replace belongs to import-groups")
+    if given["preview_dir"] and command != "preview":
+        raise UsageError("--preview-dir belongs to preview")
     if given["dry_run"] and command in NOT_DRY:
         raise UsageError(f"--dry-run cannot be had with {command}")
+    if command == "preview" and given["files"]:
+        for name in SELECTING:
+            if given[name]:
+                raise UsageError(
+                    f"{option(name)} cannot be had with a label, which says which report is meant"
+                )
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:
@@ -156,20 +169,21 @@ def _add_looks(group: argparse._ArgumentGroup) -> None:
     _text(group, "--force-locale", "CODE", argparse.SUPPRESS)
     _text(group, "--force-timezone", "ZONE", "as Europe/Prague")
     _text(group, "--force-mode", "MODE", "summary, extra, both or none")
-    _text(group, "--force-attachments", "KIND", "for later: none, json, csv or all")
+    _text(group, "--force-attachments", "KIND", "none, json, csv or all")
     _text(
         group,
         "--force-max-attachment-size",
         "BYTES",
-        "for later: larger attachments are compressed, or left out and named",
+        "more than that is compressed, else left out and named",
     )
 
 
 def _add_files(group: argparse._ArgumentGroup) -> None:
     _flag(group, "--replace", "import-groups: delete what the files do not name")
+    _text(group, "--preview-dir", "FOLDER", "preview: where it writes (default preview in the home)")
     _text(group, "--reports-dir", "FOLDER", "where report files go")
     _text(group, "--templates-dir", "FOLDER", "your own templates")
-    _text(group, "--event-classes-dir", "FOLDER", "for later: folders that add to event classes")
+    _text(group, "--event-classes-dir", "FOLDER", "a folder for each event class that adds to its reports")
 
 
 def _add_general(group: argparse._ArgumentGroup) -> None:

@@ -7,6 +7,7 @@ from mentat_reporter.clocks import COMMON, Clocks, Round
 from mentat_reporter.core.intake import Intake
 from mentat_reporter.core.model import DIRECTIONS, Direction, Severity
 from mentat_reporter.deal import Deal, Key
+from mentat_reporter.errors import ReporterError
 from mentat_reporter.session import Session
 from mentat_reporter.store import state, thresholds
 from mentat_reporter.store.connection import Connection, transaction
@@ -67,7 +68,9 @@ def _attempt(
             session.cut_off[job] += 1
             raise
         session.logger.debug("traceback of %s", _name(unit), exc_info=True)
-        text = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        text = str(error).strip().partition("\n")[0]
+        if not isinstance(error, ReporterError):
+            text = f"{type(error).__name__}: {text}"
         _fail(session, unit, opened, intake, retry, text)
         return False
     return True

@@ -16,6 +16,7 @@ from mentat_reporter.clocks import Clocks
 from mentat_reporter.core.model import Severity
 from mentat_reporter.core.window import DEFAULT_TIMING, next_run
 from mentat_reporter.errors import ReporterError, UsageError
+from mentat_reporter.filing.lists import write_index
 from mentat_reporter.filters.patience import limited
 from mentat_reporter.outside import REAL, Outside
 from mentat_reporter.result import RunResult
@@ -32,7 +33,7 @@ KEEP_WINDOWS: Final = timedelta(days=30)
 
 
 @contextmanager
-def _few_collections() -> Iterator[None]:
+def few_collections() -> Iterator[None]:
     """Spare the collector: decoding makes garbage that reference counting frees."""
     gc.collect()
     gc.freeze()
@@ -54,7 +55,7 @@ def report(
     LostDatabaseError when it went away; what one group, filter, template or event causes is named in the
     result and stops nobody else.
     """
-    with opened(settings, logger, progress, outside) as session, _few_collections(), limited():
+    with opened(settings, logger, progress, outside) as session, few_collections(), limited():
         session.lasting(lambda: _report(session))
         return session.result
 
@@ -63,18 +64,15 @@ def _report(session: Session) -> None:
     """Do all of a run. What an earlier call did that lost its connection is found done, and left alone."""
     settings = session.settings
     drains = settings.moves_state
-    _check_groups(session)
+    check_groups(session)
     if drains or session.mail_ids:
         dispatch.recover(session, None if drains else session.mail_ids)
     if drains:
         dispatch.deliver(session, None)
-    clocks = Clocks(session)
-    for severity in settings.run.severities:
-        if not _work(session, clocks, severity):
-            break
-    session.name_rule_failures()
+    clocks = work_due(session)
     if session.writes:
         dispatch.deliver(session, None if drains else session.mail_ids)
+    write_index(session)
     if drains:
         dispatch.tell_admin(session)
         with transaction(session.main):
@@ -84,6 +82,16 @@ def _report(session: Session) -> None:
     session.logger.info("run summary: %s", session.result.log_line())
     if settings.run.regular:
         _tell_waiting(session, clocks)
+
+
+def work_due(session: Session) -> Clocks:
+    """Work what is due, the most urgent first, as long as there is time."""
+    clocks = Clocks(session)
+    for severity in session.settings.run.severities:
+        if not _work(session, clocks, severity):
+            break
+    session.name_rule_failures()
+    return clocks
 
 
 def _work(session: Session, clocks: Clocks, severity: Severity) -> bool:
@@ -105,7 +113,7 @@ def _work(session: Session, clocks: Clocks, severity: Severity) -> bool:
         return True
 
 
-def _check_groups(session: Session) -> None:
+def check_groups(session: Session) -> None:
     """Raise UsageError for groups on the command line that there are not."""
     known = session.settings.run.groups and session.today.house.groups
     for name in session.settings.run.groups:

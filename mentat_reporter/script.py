@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from mentat_reporter.result import RunResult
 
 UMASK: Final = 0o027
-NOTES_SHOWN: Final = 20
 EXIT_SIGNAL: Final = 128
 """A shell's way: 128 and the number of the signal."""
 
@@ -85,6 +84,14 @@ class MentatReporterScript(ZenScript):
         from mentat_reporter import run  # noqa: PLC0415 - as in all commands: --help needs none of it
 
         self._finish_run(run.report(self.settings, self.logger, self._progress))
+
+    def cbk_command_preview(self) -> None:
+        from mentat_reporter.preview import preview  # noqa: PLC0415
+
+        shown = preview(self.settings, self._config_cli["files"], self.logger, self._progress)
+        self._complain(shown.faults)
+        self._say(shown.said)
+        self.retc = shown.exit_code
 
     def cbk_command_deliver(self) -> None:
         from mentat_reporter import run  # noqa: PLC0415
@@ -185,7 +192,8 @@ class MentatReporterScript(ZenScript):
         super()._configure_postprocess()
         if self.c(self.CONFIG_REGULAR) and not (self._config_cli["quiet"] or self._raw().get("quiet")):
             # pyzenkit is silent under --regular, for cron; a person at a terminal wants to read what it did
-            self.config[self.CONFIG_QUIET] = not (sys.stdout.isatty() or self._config_cli["dry_run"])
+            is_looked_at = self._config_cli["dry_run"] or self.c(self.CONFIG_COMMAND) == "preview"
+            self.config[self.CONFIG_QUIET] = not (sys.stdout.isatty() or is_looked_at)
         logs = self.config[self.CORE][self.CORE_LOGGING]
         logs[self.CORE_LOGGING_LEVELC] = self._console_level()
         logs[self.CORE_LOGGING_LEVEL] = min(

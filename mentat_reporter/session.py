@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,7 +22,10 @@ from mentat_reporter.store.connection import Connection, explained, transaction
 from mentat_reporter.store.state import Unit
 
 if TYPE_CHECKING:
+    from mentat_reporter.core.model import Report
     from mentat_reporter.delivery.deliver import DeliveryResult
+    from mentat_reporter.render.message import Mail, Sign
+    from mentat_reporter.threads import Threads
     from mentat_reporter.today import Today
 
 LOCK_PATIENCE: Final = 10.0
@@ -34,6 +37,8 @@ BACKOFFS: Final = (1.0, 5.0, 20.0)
 Progress = Callable[[str], None]
 Done = TypeVar("Done")
 Job = tuple[Unit, Window]
+Show = Callable[["Sequence[Report]", "Threads"], "Mapping[str, Mail]"]
+"""Takes a unit's reports, and the mails that told of their problems before; returns their mails by label."""
 
 
 @dataclass
@@ -60,6 +65,8 @@ class Session:
     """What a run that keeps no state has done, so as not to do it again after it lost the connection."""
     in_doubt: tuple[Job, list[str]] | None = None
     """What such a run is committing, with the labels of its reports."""
+    show: "Show | None" = None
+    """Shows the reports of a run that stores none; None: each is told in a line."""
     _links: Links | None = None
     _pauses: Iterator[float] = field(default_factory=lambda: iter(BACKOFFS))
 
@@ -210,6 +217,16 @@ class Session:
         from mentat_reporter.today import Today  # noqa: PLC0415 - it brings templates and rule parsers
 
         return Today(self.settings, self.main, self.now, self.quarantine, self.fail)
+
+    @cached_property
+    def sign(self) -> "Sign | None":
+        """What signs the mails of this run; None: they go out unsigned."""
+        mail = self.settings.mail
+        if mail.pgp_key is None or not self.writes:
+            return None
+        from mentat_reporter.signing import Signing  # noqa: PLC0415 - only where mail is signed
+
+        return Signing(mail.pgp_key, mail.pgp_home, mail.pgp_passphrase, self.fail)
 
     def name_rule_failures(self) -> None:
         """Say which rules failed on events, if any were asked."""

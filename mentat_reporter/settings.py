@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from mentat_reporter import settings_checks as checks
 from mentat_reporter import settings_keys as keys
 from mentat_reporter import settings_values as read
-from mentat_reporter.core.model import Mode, Severity
+from mentat_reporter.core.model import AttachmentKind, Mode, Severity
 from mentat_reporter.errors import UsageError
 
 Transport = Literal["smtp", "sendmail", "maildir", "null"]
@@ -42,6 +42,11 @@ class MailSettings:
     cc: tuple[str, ...]
     bcc: tuple[str, ...]
     message_id_domain: str
+    pgp_key: str | None
+    """Fingerprint or address of the key that signs; None: nothing is signed."""
+    pgp_home: Path | None
+    """GnuPG's folder; None: that of whoever runs the reporter."""
+    pgp_passphrase: str | None = field(repr=False)
     maildir: Path
     smtp_host: str
     smtp_port: int
@@ -64,6 +69,11 @@ class ReporterSettings:
     default_template: str
     default_locale: str
     default_timezone: str
+    default_attachments: AttachmentKind
+    default_max_attachment_size: int
+    """Bytes of all attachments of a mail together."""
+    csv_bom: bool
+    xarf: bool
     filter_language: Literal["ransack", "pynspect"]
     lock_file: Path
     late_margin: timedelta
@@ -71,7 +81,7 @@ class ReporterSettings:
     force_template: str | None = None
     force_locale: str | None = None
     force_timezone: str | None = None
-    force_attachments: str | None = None
+    force_attachments: AttachmentKind | None = None
     force_max_attachment_size: int | None = None
 
 
@@ -91,6 +101,7 @@ class RunSettings:
     """Only these abuse groups; empty: all."""
     max_runtime: timedelta
     workers: int
+    preview_dir: Path
 
     @property
     def moves_state(self) -> bool:
@@ -135,7 +146,7 @@ def build_settings(
         database=_database(raw),
         mail=_mail(values, home, warnings),
         reporter=_reporter(values, home),
-        run=_run(values),
+        run=_run(values, home),
     )
     warnings.extend(checks.missing_folders(values, options))
     return settings, warnings
@@ -212,6 +223,9 @@ def _mail(values: Mapping[str, Any], home: Path, warnings: list[str]) -> MailSet
         cc=values["mail_cc"],
         bcc=values["mail_bcc"],
         message_id_domain=values["message_id_domain"] or bare.rpartition("@")[2],
+        pgp_key=values["pgp_key"],
+        pgp_home=values["pgp_home"],
+        pgp_passphrase=_passphrase(values, warnings),
         maildir=values["maildir"] or home / "maildir",
         smtp_host=values["smtp_host"],
         smtp_port=values["smtp_port"] or _PORTS[values["smtp_security"]],
@@ -226,7 +240,9 @@ def _password(values: Mapping[str, Any], warnings: list[str]) -> str | None:
     file: Path | None = values["smtp_password_file"]
     if file and values["smtp_password"]:
         raise UsageError("smtp_password and smtp_password_file are both set; keep one")
-    password: str | None = _password_from(file, warnings) if file else values["smtp_password"]
+    password: str | None = (
+        _secret_of("smtp_password_file", file, warnings) if file else values["smtp_password"]
+    )
     if bool(password) != bool(values["smtp_user"]):
         raise UsageError("smtp_user and smtp_password_file (or smtp_password) must be set together")
     if password and values["smtp_security"] == "none" and values["smtp_host"] not in _HERE:
@@ -234,19 +250,26 @@ def _password(values: Mapping[str, Any], warnings: list[str]) -> str | None:
     return password
 
 
-def _password_from(file: Path, warnings: list[str]) -> str:
+def _passphrase(values: Mapping[str, Any], warnings: list[str]) -> str | None:
+    file: Path | None = values["pgp_passphrase_file"]
+    if file and not values["pgp_key"]:
+        raise UsageError("pgp_passphrase_file is set without pgp_key, which names the key that signs")
+    return _secret_of("pgp_passphrase_file", file, warnings) if file else None
+
+
+def _secret_of(key: str, file: Path, warnings: list[str]) -> str:
     try:
         password = file.read_text(encoding="utf-8").rstrip("\r\n")
         readable = file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise UsageError(f"smtp_password_file {file} cannot be read: {reason}") from None
+        raise UsageError(f"{key} {file} cannot be read: {reason}") from None
     if readable:
-        warnings.append(f"smtp_password_file {file} is open to everybody; chmod 0600 it")
+        warnings.append(f"{key} {file} is open to everybody; chmod 0600 it")
     try:
         return read.secret(password)
     except ValueError as error:
-        raise UsageError(f"smtp_password_file {file} must hold {error}") from None
+        raise UsageError(f"{key} {file} must hold {error}") from None
 
 
 def _reporter(values: Mapping[str, Any], home: Path) -> ReporterSettings:
@@ -257,7 +280,7 @@ def _reporter(values: Mapping[str, Any], home: Path) -> ReporterSettings:
     return ReporterSettings(**own, **forced)
 
 
-def _run(values: Mapping[str, Any]) -> RunSettings:
+def _run(values: Mapping[str, Any], home: Path) -> RunSettings:
     return RunSettings(
         regular=values["regular"],
         interval=values["interval"],
@@ -269,4 +292,5 @@ def _run(values: Mapping[str, Any]) -> RunSettings:
         groups=values["abuse_group"],
         max_runtime=values["max_runtime"] or 2 * values["interval"],
         workers=values["workers"],
+        preview_dir=values["preview_dir"] or home / "preview",
     )

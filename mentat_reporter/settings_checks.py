@@ -43,7 +43,7 @@ def _exists(key: str, value: str, site: Path | None) -> bool:
 
     if key == "template":
         return i18n.is_template(value, (site,) if site else ())
-    return i18n.is_locale(value) if key == "locale" else i18n.is_timezone(value)
+    return i18n.is_locale(value, site) if key == "locale" else i18n.is_timezone(value)
 
 
 def missing_folders(values: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[str]:

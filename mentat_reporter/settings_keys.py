@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from mentat_reporter import settings_values as values
-from mentat_reporter.core.model import MODES, URGENT_FIRST
+from mentat_reporter.core.model import ATTACHMENT_KINDS, MAX_ATTACHMENT_SIZE, MODES, URGENT_FIRST
 from mentat_reporter.errors import UsageError
 
 TOP: Final = ""
@@ -43,12 +43,7 @@ _REPORTER_KEYS: Final[tuple[_Row, ...]] = (
     ("reports_url", values.url, None, "public address of reports_dir, for links in reports"),
     ("templates_dir", values.path, None, "your own templates; those that ship are the fallback"),
     ("template_vars", values.variables, {}, "names and values that reach every template"),
-    (
-        "event_classes_dir",
-        values.path,
-        None,
-        "folders that add to event classes",
-    ),
+    ("event_classes_dir", values.path, None, "a folder for each event class that adds to its reports"),
     ("fallback", values.addresses, [], "who gets reports of groups that have no address"),
     (
         "default_mode",
@@ -59,6 +54,20 @@ _REPORTER_KEYS: Final[tuple[_Row, ...]] = (
     ("default_template", values.template_name, "default", "template of groups that do not say"),
     ("default_locale", values.locale_name, "en", "language of groups that do not say"),
     ("default_timezone", values.timezone_name, "UTC", "time zone of groups that do not say"),
+    (
+        "default_attachments",
+        values.choice(*ATTACHMENT_KINDS),
+        "none",
+        "none, json, csv, all: what is attached for groups that do not say",
+    ),
+    (
+        "default_max_attachment_size",
+        values.number(0, 2**40),
+        MAX_ATTACHMENT_SIZE,
+        "bytes; more is compressed, else left out, for groups that do not say",
+    ),
+    ("csv_bom", values.flag, False, "begin CSV files with a byte order mark, for spreadsheets that want it"),
+    ("xarf", values.flag, False, "attach XARF documents to extra reports"),
     (
         "filter_language",
         values.choice("ransack", "pynspect"),
@@ -104,6 +113,19 @@ _TOP_KEYS: Final[tuple[_Row, ...]] = (
     ("mail_cc", values.addresses, [], "replaces the copies of every report"),
     ("mail_bcc", values.addresses, [], "gets a hidden copy of every report"),
     ("message_id_domain", values.domain, None, "right side of Message-ID; default: the domain of mail_from"),
+    (
+        "pgp_key",
+        values.text,
+        None,
+        "OpenPGP key that signs mails, its fingerprint or address",
+    ),
+    ("pgp_home", values.path, None, "GnuPG's folder; default: that of whoever runs the reporter"),
+    (
+        "pgp_passphrase_file",
+        values.path,
+        None,
+        "file that holds the key's passphrase",
+    ),
     ("maildir", values.path, None, "folder of the maildir transport; default: maildir under the home"),
     ("smtp_host", values.text, "localhost", "mail server"),
     ("smtp_port", values.port, None, "its port; default: 25, with starttls 587, with tls 465"),
@@ -128,7 +150,7 @@ _TOP_KEYS: Final[tuple[_Row, ...]] = (
     ("force_timezone", values.timezone_name, None, "--force-timezone: instead of every group's own"),
     (
         "force_attachments",
-        values.choice("none", "json", "csv", "all"),
+        values.choice(*ATTACHMENT_KINDS),
         None,
         "--force-attachments: none, json, csv, all",
     ),
@@ -142,6 +164,7 @@ _COMMAND_LINE: Final[tuple[_Row, ...]] = (
     ("time_high", values.time, None, "stands for now"),
     ("severity", values.choices(*URGENT_FIRST), list(URGENT_FIRST), "only these severities"),
     ("abuse_group", values.names, [], "only these groups"),
+    ("preview_dir", values.path, None, "where preview writes; default: preview under the reporter's home"),
 )
 
 COMMAND_LINE_KEYS: Final = tuple(Key(*row) for row in _COMMAND_LINE)

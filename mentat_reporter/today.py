@@ -12,7 +12,7 @@ from secrets import token_hex
 from typing import Any, Final
 
 from mentat_reporter.core.intake import FilterRule, RuleBook
-from mentat_reporter.core.model import MODES, Group
+from mentat_reporter.core.model import ATTACHMENT_KINDS, MODES, EventClass, Group
 from mentat_reporter.core.ownership import Ownership
 from mentat_reporter.core.recipients import MailRules
 from mentat_reporter.core.report import Desk, Look
@@ -20,6 +20,7 @@ from mentat_reporter.errors import RuleError
 from mentat_reporter.filters.compile import compile_rule, compile_values
 from mentat_reporter.filters.patience import SlowRuleError
 from mentat_reporter.render.addresses import parse_addresses
+from mentat_reporter.render.eventclasses import ClassFolders
 from mentat_reporter.render.i18n import is_locale, is_template, is_timezone
 from mentat_reporter.render.message import Frame
 from mentat_reporter.render.templates import Templates
@@ -127,14 +128,19 @@ class Today:
         sites = tuple(filter(None, (self.settings.reporter.templates_dir,)))
         for name, known in (
             ("mode", MODES.__contains__),
-            ("locale", is_locale),
+            ("locale", lambda value: is_locale(value, self.settings.reporter.templates_dir)),
             ("timezone", is_timezone),
             ("template", lambda value: is_template(value, sites)),
+            ("attachments", ATTACHMENT_KINDS.__contains__),
         ):
             value = getattr(group, name)
             if value is not None and not known(value):
                 self._bad("group", group.name, f"{name} '{value}' is not known; the default is used")
                 group = replace(group, **{name: None})  # type: ignore[arg-type] # all may be None
+        if group.max_attachment_size is not None and group.max_attachment_size < 0:
+            size = group.max_attachment_size
+            self._bad("group", group.name, f"max_attachment_size {size} is below 0; the default is used")
+            group = replace(group, max_attachment_size=None)
         emails = {}
         for severity, written in group.emails.items():
             good, bad = parse_addresses(written)
@@ -146,6 +152,14 @@ class Today:
                 emails[severity] = tuple(good)
         return replace(group, emails=emails)
 
+    @property
+    def _nonce(self) -> str:
+        """A rehearsal of a regular run has that run's labels; of an ad hoc run the same ones each time."""
+        run = self.settings.run
+        if replace(self.settings, run=replace(run, dry_run=False)).moves_state:
+            return ""
+        return "dry run" if run.dry_run else token_hex(8)
+
     @cached_property
     def desk(self) -> Desk:
         reporter, mail = self.settings.reporter, self.settings.mail
@@ -153,6 +167,8 @@ class Today:
             "template": reporter.force_template,
             "locale": reporter.force_locale,
             "timezone": reporter.force_timezone,
+            "attachments": reporter.force_attachments,
+            "max_attachment_size": reporter.force_max_attachment_size,
         }
         return Desk(
             groups=self.groups,
@@ -168,18 +184,37 @@ class Today:
             ),
             created=self.now,
             test_data=self.settings.run.test_data,
-            nonce="" if self.settings.moves_state else token_hex(8),
-            default_look=Look(reporter.default_template, reporter.default_locale, reporter.default_timezone),
-            force_look={name: value for name, value in forced.items() if value},
+            nonce=self._nonce,
+            default_look=Look(
+                reporter.default_template,
+                reporter.default_locale,
+                reporter.default_timezone,
+                reporter.default_attachments,
+                max_attachment_size=reporter.default_max_attachment_size,
+            ),
+            force_look={name: value for name, value in forced.items() if value is not None},
         )
+
+    @cached_property
+    def _class_folders(self) -> ClassFolders:
+        def tell(reference: str, error: str) -> None:
+            self._bad("template", reference, error)
+
+        return ClassFolders(self.settings.reporter.event_classes_dir, tell)
+
+    @cached_property
+    def event_classes(self) -> Mapping[str, EventClass]:
+        """What reports say of event classes: the database's words, with those of a site's folders."""
+        return self._class_folders.applied_to(self.house.event_classes)
 
     @cached_property
     def templates(self) -> Templates:
         reporter, mail = self.settings.reporter, self.settings.mail
         contact = mail.reply_to[0] if mail.reply_to else parseaddr(mail.sender)[1]
         return Templates(
-            reporter.templates_dir, reporter.template_vars, self.house.event_classes, contact=contact
-        )
+            reporter.templates_dir, reporter.template_vars, self.event_classes,
+            contact=contact, reports_url=reporter.reports_url, folders=self._class_folders,
+        )  # fmt: skip
 
     @cached_property
     def frame(self) -> Frame:

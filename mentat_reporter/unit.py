@@ -25,16 +25,25 @@ from mentat_reporter.core.model import (
 from mentat_reporter.core.window import timing_of
 from mentat_reporter.deal import read_raw
 from mentat_reporter.errors import MessageError
+from mentat_reporter.filing.reports import ReportFiles
 from mentat_reporter.mails import mails_of
 from mentat_reporter.render.message import Mail
-from mentat_reporter.reportfiles import ReportFiles
 from mentat_reporter.session import Session
-from mentat_reporter.store import events, groups, outbox, reports, state, thresholds
+from mentat_reporter.store import events, groups, mailed, outbox, reports, state, thresholds
 from mentat_reporter.store.connection import transaction
 from mentat_reporter.store.state import OpenWindow, Retry, Unit
+from mentat_reporter.threads import NO_THREADS, Threads
 
 Recurring = tuple[Sighting, Problem, str]
 """A sighting to tell again, the problem that it was held under, the report that told of that first."""
+
+
+class Relapse(NamedTuple):
+    """A problem's events to tell again, with the labels of the reports that told of it last, and first."""
+
+    event_ids: list[str]
+    told_by: str
+    first_told_by: str
 
 
 class Decision(NamedTuple):
@@ -47,26 +56,27 @@ class Decision(NamedTuple):
     times: ThresholdTimes | None
     relapsed: int
     """Events told again."""
+    threads: Threads
 
 
 def _relapses(
     session: Session, unit: Unit, opened: OpenWindow, decided: thresholding.Decided, timing: Timing
-) -> dict[Problem, tuple[list[str], str]]:
-    """Return the events to tell again by problem, each with the label of the report that told of it."""
+) -> dict[Problem, Relapse]:
+    """Return the events to tell again by problem."""
     found = {}
     for problem, (threshold, held) in thresholds.expired(session.main, unit, opened.window.hi).items():
         kept = [*held, *decided.held.get(problem, ())]
         ids = thresholding.relapsed_events(threshold, kept, opened.window, timing.relapse)
         if ids:
-            found[problem] = (ids, threshold.report_label)
+            found[problem] = Relapse(ids, threshold.report_label, threshold.first_label)
     return found
 
 
 def _recurring(
-    session: Session, unit: Unit, intake: Intake, relapses: Mapping[Problem, tuple[list[str], str]]
+    session: Session, unit: Unit, intake: Intake, relapses: Mapping[Problem, Relapse]
 ) -> list[Recurring]:
     """Own and filter the relapsed events again, each at its problem's own address."""
-    wanted = {event_id for ids, _ in relapses.values() for event_id in ids}
+    wanted = {event_id for relapse in relapses.values() for event_id in relapse.event_ids}
     known: dict[str, Event] = {}
     for raw in events.by_ids(session.events, sorted(wanted)) if wanted else ():
         try:
@@ -76,11 +86,22 @@ def _recurring(
     if gone := len(wanted - known.keys()):
         session.logger.warning("%d events that group %s was to be told again are gone", gone, unit.group)
     found: list[Recurring] = []
-    for problem, (ids, label) in relapses.items():
-        for event_id in ids:
+    for problem, relapse in relapses.items():
+        for event_id in relapse.event_ids:
             if event_id in known:
-                found += _at(session, unit, intake, known[event_id], problem, label)
+                found += _at(session, unit, intake, known[event_id], problem, relapse.told_by)
     return found
+
+
+def _threads(
+    session: Session, relapses: Mapping[Problem, Relapse], recurring: Iterable[Recurring]
+) -> Threads:
+    """Look up the mails that first told of what is told again."""
+    first = {problem: relapses[problem].first_told_by for _, problem, _ in recurring}
+    if not first:
+        return NO_THREADS
+    with transaction(session.main):
+        return Threads(first, mailed.told_by(session.main, set(first.values())))
 
 
 def _at(
@@ -130,11 +151,11 @@ def decide(session: Session, unit: Unit, opened: OpenWindow, intake: Intake) -> 
         with transaction(session.main):
             known = thresholds.thresholds(session.main, unit, problems)
     decided = thresholding.decide(intake.sightings, known, opened.window)
-    recurring: list[Recurring] = []
+    relapses: Mapping[Problem, Relapse] = {}
     if session.thresholding:
         with transaction(session.main):
             relapses = _relapses(session, unit, opened, decided, timing)
-        recurring = _recurring(session, unit, intake, relapses)
+    recurring = _recurring(session, unit, intake, relapses)
     held_until = opened.window.hi + timing.threshold if session.thresholding and timing.threshold else None
     told = reporting.gather(decided.reported, recurring)
     built = _build_reports(session, unit, opened, intake, told, held_until) if told else []
@@ -144,6 +165,7 @@ def decide(session: Session, unit: Unit, opened: OpenWindow, intake: Intake) -> 
         reporting.labels_by_problem(built),
         thresholding.new_times(opened.window, timing),
         len({sighting.event.id for sighting, _, _ in recurring}),
+        _threads(session, relapses, recurring),
     )
 
 
@@ -166,7 +188,7 @@ def _move(
     thresholds.hold(main, unit, decision.decided.held)
     if decision.labels:
         if decision.times:
-            thresholds.renew(main, unit, decision.labels, decision.times)
+            thresholds.renew(main, unit, decision.labels, decision.times, decision.threads.kept())
         thresholds.forget_held(main, unit, decision.labels, opened.window.hi)
     groups.hit(main, intake.rule_hits, intake.detector_hits, session.now)
     if opened.id is not None:
@@ -199,16 +221,21 @@ def work(
     makes good.
     """
     decision = decide(session, unit, opened, intake)
-    mails = mails_of(session, decision.reports)
     job = (unit, opened.window)
+    mails: Mapping[str, Mail]
     if session.writes:
-        if not session.moves_state:
-            session.in_doubt = (job, [report.label for report in decision.reports])
-        with ReportFiles(session, decision.reports), transaction(session.main):
-            _store(session, decision.reports, mails)
-            if session.moves_state:
-                _move(session, unit, opened, intake, decision, retry)
+        with ReportFiles(session, decision.reports) as files:
+            mails = mails_of(session, decision.reports, files.enclosed, decision.threads)
+            if not session.moves_state:
+                session.in_doubt = (job, [report.label for report in decision.reports])
+            with transaction(session.main):
+                _store(session, decision.reports, mails)
+                if session.moves_state:
+                    _move(session, unit, opened, intake, decision, retry)
+    elif session.show is not None:
+        mails = session.show(decision.reports, decision.threads)
     else:
+        mails = mails_of(session, decision.reports, threads=decision.threads)
         _foretell(session, decision.reports, mails)
     if not session.moves_state:
         session.finished.add(job)

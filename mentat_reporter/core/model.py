@@ -13,12 +13,16 @@ Severity = Literal["info", "low", "medium", "high", "critical"]
 Direction = Literal["source", "target"]
 ReportType = Literal["summary", "extra", "target"]
 Mode = Literal["summary", "extra", "both", "none"]
+AttachmentKind = Literal["none", "json", "csv", "all"]
 Chain = tuple[str, ...]
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("info", "low", "medium", "high", "critical")
 URGENT_FIRST: Final[tuple[Severity, ...]] = tuple(reversed(SEVERITIES))
 DIRECTIONS: Final[tuple[Direction, ...]] = ("source", "target")
 MODES: Final[tuple[Mode, ...]] = ("summary", "extra", "both", "none")
+ATTACHMENT_KINDS: Final[tuple[AttachmentKind, ...]] = ("none", "json", "csv", "all")
+MAX_ATTACHMENT_SIZE: Final = 10 * 2**20
+"""Bytes that the attachments of a mail may have together: many servers take no more."""
 
 UNKNOWN: Final = "__unknown__"
 """What Mentat writes where an event does not say."""
@@ -141,7 +145,7 @@ class Group:
     locale: str | None = None
     timezone: str | None = None
     template: str | None = None
-    attachments: str | None = None
+    attachments: AttachmentKind | None = None
     compress: bool = False
     max_attachment_size: int | None = None
     redirect: bool = False
@@ -158,6 +162,8 @@ class EventClass(NamedTuple):
     reference: str
     subclassing: str = ""
     displayed: Mapping[str, tuple[str, ...]] = {}
+    xarf: str = ""
+    """The XARF type of its events, `connection/port_scan`; empty: what their categories say."""
 
 
 class Window(NamedTuple):
@@ -203,6 +209,8 @@ class Threshold(NamedTuple):
     relapsetime: datetime
     ttltime: datetime
     report_label: str
+    first_label: str = ""
+    """The report with which its mails begin: relapses answer that."""
 
 
 class Held(NamedTuple):
@@ -263,6 +271,17 @@ class Entry:
     """Events by the full hour of their first time, for the small picture of a window."""
 
 
+class Place(NamedTuple):
+    """Where a report tells an event: under which class, at which address.
+
+    `origins` are the addresses as the event has them.
+    """
+
+    event_class: str
+    address: str
+    origins: tuple[Address, ...]
+
+
 @dataclass(slots=True, kw_only=True)
 class Report:
     """All that is stored and told of one chain in one window."""
@@ -290,6 +309,8 @@ class Report:
     regular_by_class: list[Entry] = field(default_factory=list)
     """Of a target report: lines of a whole class, as they are stored."""
     relapsed_by_class: list[Entry] = field(default_factory=list)
+    places: Mapping[str, tuple[Place, ...]] = field(default_factory=dict)
+    """By event, the first to the last, where it is told; each address once."""
     held_until: datetime | None = None
     """The earliest time at which what this report tells may be told again."""
     mail: "MailPlan | None" = None
@@ -297,6 +318,10 @@ class Report:
     timezone: str = "UTC"
     locale: str = "en"
     template: str = "default"
+    attachments: AttachmentKind = "none"
+    compress: bool = False
+    max_attachment_size: int = MAX_ATTACHMENT_SIZE
+    """Bytes of all attachments together."""
 
     @property
     def direction(self) -> Direction:

@@ -11,11 +11,15 @@ from mentat_reporter.core.addresses import parse_address
 from mentat_reporter.core.aggregate import Finding, entries, statistics, structured
 from mentat_reporter.core.intake import Tally
 from mentat_reporter.core.model import (
+    MAX_ATTACHMENT_SIZE,
+    Address,
+    AttachmentKind,
     Chain,
     Counters,
     Direction,
     Group,
     MailPlan,
+    Place,
     Problem,
     Report,
     ReportType,
@@ -31,9 +35,12 @@ LABEL_LETTERS: Final = 8
 class Look(NamedTuple):
     """How a report looks: what is forced, else the group's, else the default (docs/reports.md)."""
 
-    template: str
-    locale: str
-    timezone: str
+    template: str = "default"
+    locale: str = "en"
+    timezone: str = "UTC"
+    attachments: AttachmentKind = "none"
+    compress: bool = False
+    max_attachment_size: int = MAX_ATTACHMENT_SIZE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,17 +54,15 @@ class Desk:
     nonce: str
     """Makes labels of another run differ; a redo of the same window has the same."""
     default_look: Look
-    force_look: Mapping[str, str] = field(default_factory=dict)
+    force_look: Mapping[str, Any] = field(default_factory=dict)
     taken_labels: frozenset[str] = frozenset()
 
     def group(self, name: str) -> Group:
         return self.groups.get(name) or Group(name=name)
 
     def look(self, group: Group | None) -> Look:
-        own = (
-            {"template": group.template, "locale": group.locale, "timezone": group.timezone} if group else {}
-        )
-        said = {name: value for name, value in own.items() if value}
+        own = {name: getattr(group, name) for name in Look._fields} if group else {}
+        said = {name: value for name, value in own.items() if value is not None}
         return self.default_look._replace(**said)._replace(**self.force_look)
 
 
@@ -115,6 +120,22 @@ def gather(new: Iterable[Sighting], recurring: Iterable[tuple[Sighting, Problem,
     return [told[key] for key in sorted(told)]
 
 
+def places(told: Told) -> dict[str, tuple[Place, ...]]:
+    """Return where each event is told: events by their first times, addresses as numbers."""
+    found: dict[str, dict[str, Place]] = {}
+    events = {finding.event.id: finding.event for finding in (*told.new, *told.recurring)}
+    for event in sorted(events.values(), key=lambda event: (event.first_time, event.id)):
+        found[event.id] = {}
+    for finding in (*told.new, *told.recurring):
+        place = Place(finding.event_class, finding.address, finding.origins)
+        found[finding.event.id].setdefault(finding.address, place)
+    return {event_id: tuple(sorted(of_event.values(), key=_in_order)) for event_id, of_event in found.items()}
+
+
+def _in_order(place: Place) -> tuple[tuple[Address, ...], str]:
+    return place.origins, place.address
+
+
 def _ids(findings: Iterable[Finding]) -> set[str]:
     return {finding.event.id for finding in findings}
 
@@ -156,10 +177,9 @@ def _report(
         regular=entries(told.new, direction),
         relapsed=entries(told.recurring, direction),
         statistics=statistics(told.new, told.recurring, window.severity),
+        places=places(told),
         mail=None if told.shadow else plan,
-        template=look.template,
-        locale=look.locale,
-        timezone=look.timezone,
+        **look._asdict(),
         **more,
     )
 
@@ -173,7 +193,7 @@ def _extras(desk: Desk, window: Window, told: Told, summary: Report) -> list[Rep
     for address, (new, recurring) in sorted(by_address.items()):
         part = told._replace(new=new, recurring=recurring)
         counters = Counters(rep=len(_ids(new)) + len(_ids(recurring)), all=summary.counters.rep)
-        label = make_label(desk, "extra", window, *_identity(window, told), address)
+        label = make_label(desk, "extra", window, *identity(window, told), address)
         reports.append(
             _report(
                 desk, "extra", window, part, counters, label,
@@ -183,7 +203,7 @@ def _extras(desk: Desk, window: Window, told: Told, summary: Report) -> list[Rep
     return reports
 
 
-def _identity(window: Window, told: Told) -> tuple[str, ...]:
+def identity(window: Window, told: Told) -> tuple[str, ...]:
     return (window.clock, window.lo.isoformat(), window.hi.isoformat(), str(told.shadow), *told.chain, "")
 
 
@@ -199,7 +219,7 @@ def reports_of(
     report.
     """
     report_type: ReportType = "target" if direction == "target" else "summary"
-    label = make_label(desk, report_type, window, *_identity(window, told))
+    label = make_label(desk, report_type, window, *identity(window, told))
     filtering = {name: len(ids) for name, ids in sorted(tally.filtered.items())}
     report = _report(
         desk, report_type, window, told, count(tally, told), label, filtering=filtering, held_until=held_until

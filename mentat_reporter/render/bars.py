@@ -1,7 +1,7 @@
 """The small picture of events over time: one block character for each hour or day."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
 from mentat_reporter.render.i18n import Reader
@@ -40,17 +40,24 @@ def _last_day(hi: datetime, reader: Reader) -> int:
     return reader.local(hi - timedelta(microseconds=1)).toordinal()
 
 
-def bar(hours: Mapping[datetime, int], to: Scale, reader: Reader) -> str:
-    """Draw the events: the lowest block is none, the full one the busiest cell."""
+def levels(hours: Mapping[datetime, int], to: Scale, reader: Reader) -> tuple[int, ...]:
+    """Return how high each cell is: 0 is none, 7 the busiest. Empty: there is nothing to draw."""
     if not to.cells:
-        return ""
+        return ()
     counts = [0] * to.cells
     for hour, events in hours.items():
         cell = min(_cell(hour, to, reader), to.cells - 1)
         if cell >= 0:
             counts[cell] += events
     peak = max(counts)
-    return "".join(BLOCKS[-(-7 * count // peak)] for count in counts) if peak else ""
+    return tuple([-(-7 * count // peak) for count in counts]) if peak else ()
+
+
+def moment_of(cell: int, of: Scale, reader: Reader) -> str:
+    """Return what hour or day a cell stands for, in words."""
+    if of.unit == "hour":
+        return reader.minute(of.start + cell * HOUR)
+    return reader.date(date.fromordinal(_last_day(of.end, reader) - of.cells + 1 + cell))
 
 
 def _cell(hour: datetime, to: Scale, reader: Reader) -> int:

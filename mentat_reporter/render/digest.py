@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple, TypeVar
 
 from mentat_reporter.core.digest import GivenUp, Held, Trouble, Undelivered, Unusable, label_of
-from mentat_reporter.render.message import Frame, Mail, build_notice
+from mentat_reporter.render.message import Frame, Mail, Sign, build_notice
 from mentat_reporter.render.plain import facts, heading, inert, one_line, wrap
 
 SHOWN: Final = 50
@@ -24,12 +24,14 @@ class _Section(NamedTuple):
     total: int
 
 
-def digest_mail(trouble: Trouble, recipients: Sequence[str], now: datetime, frame: Frame) -> Mail:
+def digest_mail(
+    trouble: Trouble, recipients: Sequence[str], now: datetime, frame: Frame, sign: Sign | None = None
+) -> Mail:
     """Return the finished mail of a day; its Message-ID is the same however often it is made."""
     sections = [section for section in _sections(trouble) if section.total]
     about = ", ".join(f"{section.title.lower()}: {section.total}" for section in sections)
     text = f"{_opening(now)}\n\n" + "\n\n".join(map(_set_section, sections)) + "\n"
-    return build_notice(label_of(now.date()), recipients, about, text, created=now, frame=frame)
+    return build_notice(label_of(now.date()), recipients, about, text, created=now, frame=frame, sign=sign)
 
 
 def _opening(now: datetime) -> str:

@@ -1,14 +1,14 @@
 """The details of an address: which fields are shown, in what order, and under what name."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import lru_cache
 from itertools import islice, product
 from typing import Final, Literal, NamedTuple
 
-from mentat_reporter.core.model import Detail, Direction, Entry
+from mentat_reporter.core.model import UNKNOWN, Detail, Direction, Entry
 from mentat_reporter.render.i18n import N_, Reader
 from mentat_reporter.render.plain import defanged, defanged_host, defanged_url, inert
 
-MOST_VALUES: Final = 15
 _PORT_DIGITS: Final = 5
 
 Group = Literal["main", "source", "target", "attach"]
@@ -20,6 +20,8 @@ class Field(NamedTuple):
     label: str
     values: tuple[str, ...]
     more: int
+    is_picture: bool
+    """Whether `text` is the small picture of events over time, which HTML draws."""
     text: str
 
 
@@ -28,7 +30,7 @@ def field(label: str, *values: str, more: int = 0, reader: Reader) -> Field:
     if more:
         sentence = reader.ngettext("%(values)s and %(number)s more", "%(values)s and %(number)s more", more)
         text = sentence % {"values": text, "number": reader.number(more)}
-    return Field(label, values, more, text)
+    return Field(label, values, more, is_picture=False, text=text)
 
 
 class _List(NamedTuple):
@@ -48,17 +50,17 @@ _SIDE_LISTS: Final = (
     _List(N_("Host names"), "Hostname", defanged_host),
     _List(N_("MAC addresses"), "MAC"),
     _List(N_("Ports"), "Port"),
-    _List(N_("Protocols"), "Proto"),
-    _List(N_("Services"), "services"),
+    _List(N_("Protocols"), "Proto", defanged),
+    _List(N_("Services"), "services", defanged),
     _List(N_("URLs"), "URL", defanged_url),
     _List(N_("E-mail"), "Email", defanged),
-    _List(N_("Types"), "Type"),
+    _List(N_("Types"), "Type", defanged),
     _List(N_("Networks"), "Netname", defanged),
-    _List(N_("Interfaces"), "Interface"),
+    _List(N_("Interfaces"), "Interface", defanged),
     _List(N_("Routers"), "Router", defanged),
-    _List(N_("Bit masks"), "BitMask"),
-    _List(N_("Ciphers"), "Ciphers"),
-    _List(N_("Certificates expired"), "X509ExpiredTime"),
+    _List(N_("Bit masks"), "BitMask", defanged),
+    _List(N_("Ciphers"), "Ciphers", defanged),
+    _List(N_("Certificates expired"), "X509ExpiredTime", defanged),
     _List(N_("References"), "Ref", defanged),
 )
 _MAIN_LISTS: Final = (
@@ -70,7 +72,7 @@ _MAIN_LISTS: Final = (
 _ATTACH_LISTS: Final = (
     _List(N_("Files"), "Name", defanged),
     _List(N_("File names"), "FileName", defanged),
-    _List(N_("Hashes"), "Hash"),
+    _List(N_("Hashes"), "Hash", defanged),
 )
 _SIDE_NUMBERS: Final = (
     _Number(N_("Flows in"), "InFlowCount"),
@@ -100,32 +102,71 @@ _SIDED: Final = {
 }
 _OF_THE_OTHER: Final = {"source": N_("%(field)s (source)"), "target": N_("%(field)s (target)")}
 
+_MAIN: Final[tuple[Group, ...]] = ("main",)
+_ATTACH: Final[tuple[Group, ...]] = ("attach",)
 _MAIN_USUAL: Final = frozenset({"conncount", "flowcount", "packetcount", "bytecount"})
 _OWN_USUAL: Final = frozenset({"hostname", "mac", "port", "proto", "services", "url", "email"})
 _OTHER_USUAL: Final = frozenset({"port"})
 
 
+class _Wish(NamedTuple):
+    """Whom fields are for, and how many values each may have."""
+
+    direction: Direction
+    most: int
+    reader: Reader
+
+
+class _Chosen(NamedTuple):
+    """The names that an event class lists in each group of fields."""
+
+    main: tuple[str, ...]
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    attach: tuple[str, ...]
+
+
+class _Plan(NamedTuple):
+    """The fields that are wanted, each with its group, in their order."""
+
+    lists: tuple[tuple[_List, Group], ...]
+    numbers: tuple[tuple[_Number, Group], ...]
+
+
 def fields_of(
-    entry: Entry, direction: Direction, displayed: Mapping[str, tuple[str, ...]], reader: Reader
+    entry: Entry, direction: Direction, displayed: Mapping[str, tuple[str, ...]], reader: Reader, most: int
 ) -> tuple[Field, ...]:
-    """Return the details of a class at an address; `displayed` chooses fields, else the usual ones stand."""
-    wanted = _wanted(displayed, direction, has_address=bool(entry.address))
-    other: Direction = "target" if direction == "source" else "source"
-    sides = (direction, other)
-    found = [_cut(reader.gettext("Detectors"), entry.details, inert, reader)]
-    for every, groups in ((_SIDE_LISTS, sides), (_MAIN_LISTS, ("main",)), (_ATTACH_LISTS, ("attach",))):
-        found += _lists(entry, every, groups, direction, wanted, reader)
-    for numbers, groups in ((_MAIN_NUMBERS, ("main",)), (_SIDE_NUMBERS, sides)):
-        found += _numbers(entry, numbers, groups, direction, wanted, reader)
+    """Return the details of a class at an address, each with at most that many values.
+
+    `displayed` chooses fields, else the usual ones stand.
+    """
+    wish = _Wish(direction, most, reader)
+    chosen = _Chosen._make(tuple(displayed.get(group, ())) for group in _Chosen._fields)
+    plan = _plan(chosen, direction, bool(entry.address))
+    detectors = sorted(entry.details.keys() - {UNKNOWN})
+    found = [_cut(reader.gettext("Detectors"), detectors, inert, wish)]
+    found += _lists(entry, plan.lists, wish)
+    found += _numbers(entry, plan.numbers, wish)
     return tuple(known for known in found if known.values)
 
 
-def _wanted(
-    displayed: Mapping[str, tuple[str, ...]], direction: Direction, *, has_address: bool
-) -> dict[str, frozenset[str]]:
-    if any(displayed.values()):
-        groups = ("main", "source", "target", "attach")
-        return {group: frozenset(name.lower() for name in displayed.get(group, ())) for group in groups}
+@lru_cache(maxsize=1024)
+def _plan(displayed: _Chosen, direction: Direction, has_address: bool) -> _Plan:
+    """Return which fields a class shows; it is the same for all its addresses."""
+    wanted = _wanted(displayed, direction, has_address=has_address)
+    other: Direction = "target" if direction == "source" else "source"
+    sides: tuple[Group, ...] = (direction, other)
+    lists = (*product(_SIDE_LISTS, sides), *product(_MAIN_LISTS, _MAIN), *product(_ATTACH_LISTS, _ATTACH))
+    numbers = (*product(_MAIN_NUMBERS, _MAIN), *product(_SIDE_NUMBERS, sides))
+    return _Plan(
+        tuple((known, group) for known, group in lists if known.name.lower() in wanted[group]),
+        tuple((known, group) for known, group in numbers if known.name.lower() in wanted[group]),
+    )
+
+
+def _wanted(displayed: _Chosen, direction: Direction, *, has_address: bool) -> dict[str, frozenset[str]]:
+    if any(displayed):
+        return {group: frozenset(map(str.lower, names)) for group, names in displayed._asdict().items()}
     own = _OWN_USUAL if has_address else _OWN_USUAL | {"relevant_ips"}
     sides = {"source": _OTHER_USUAL, "target": _OTHER_USUAL, direction: own}
     return {"main": _MAIN_USUAL, "attach": frozenset(), **sides}
@@ -144,65 +185,48 @@ _NUMBERS: Final[Mapping[str, Callable[[Detail], Mapping[str, float]]]] = {
 }
 
 
-def _lists(
-    entry: Entry,
-    every: Iterable[_List],
-    groups: Iterable[str],
-    direction: Direction,
-    wanted: Mapping[str, frozenset[str]],
-    reader: Reader,
-) -> Iterable[Field]:
-    for known, group in product(every, groups):
-        if known.name.lower() not in wanted[group]:
-            continue
+def _lists(entry: Entry, every: Iterable[tuple[_List, Group]], wish: _Wish) -> Iterable[Field]:
+    for known, group in every:
         values: dict[str, None] = {}
         for detail in entry.details.values():
             values.update(_LISTS[group](detail).get(known.name) or {})
         if values:
-            yield _cut(_label(known, group, direction, reader), _in_order(values), known.clean, reader)
+            yield _cut(_label(known, group, wish), _in_order(values), known.clean, wish)
 
 
-def _numbers(
-    entry: Entry,
-    every: Iterable[_Number],
-    groups: Iterable[str],
-    direction: Direction,
-    wanted: Mapping[str, frozenset[str]],
-    reader: Reader,
-) -> Iterable[Field]:
+def _numbers(entry: Entry, every: Iterable[tuple[_Number, Group]], wish: _Wish) -> Iterable[Field]:
     """Yield each number once a detector: two detectors may have counted the same packets."""
     several = len(entry.details) > 1
-    for known, group in product(every, groups):
-        if known.name.lower() not in wanted[group]:
-            continue
+    said = wish.reader.number
+    for known, group in every:
         counted = [
-            f"{reader.number(value)} ({inert(name)})" if several else reader.number(value)
-            for name, detail in entry.details.items()
+            f"{said(value)} ({inert(name)})" if several and name != UNKNOWN else said(value)
+            for name, detail in sorted(entry.details.items(), key=lambda item: item[0])
             if (value := _NUMBERS[group](detail).get(known.name, 0))
         ]
         if counted:
-            yield _cut(_label(known, group, direction, reader), counted, str, reader)
+            yield _cut(_label(known, group, wish), counted, str, wish)
 
 
-def _cut(label: str, values: Collection[str], clean: Callable[[object], str], reader: Reader) -> Field:
-    shown = filter(None, map(clean, islice(values, MOST_VALUES)))
-    return field(label, *shown, more=max(0, len(values) - MOST_VALUES), reader=reader)
+def _cut(label: str, values: Collection[str], clean: Callable[[object], str], wish: _Wish) -> Field:
+    shown = filter(None, map(clean, islice(values, wish.most)))
+    return field(label, *shown, more=max(0, len(values) - wish.most), reader=wish.reader)
 
 
 def _in_order(values: Mapping[str, None]) -> Collection[str]:
-    """Ports come by number, everything else as it was met."""
-    return sorted(values, key=int) if all(map(_is_port, values)) else values
+    """Ports come by number, everything else by its letters: events come in no order."""
+    return sorted(values, key=int if all(map(_is_port, values)) else None)
 
 
 def _is_port(text: str) -> bool:
     return len(text) <= _PORT_DIGITS and text.isascii() and text.isdigit()
 
 
-def _label(known: _List | _Number, group: str, direction: Direction, reader: Reader) -> str:
+def _label(known: _List | _Number, group: str, wish: _Wish) -> str:
     sided = _SIDED.get((group, known.name))
     if sided:
-        return reader.gettext(sided)
-    label = reader.gettext(known.label)
-    if group in {direction, "main", "attach"}:
+        return wish.reader.gettext(sided)
+    label = wish.reader.gettext(known.label)
+    if group in {wish.direction, "main", "attach"}:
         return label
-    return reader.gettext(_OF_THE_OTHER[group]) % {"field": label}
+    return wish.reader.gettext(_OF_THE_OTHER[group]) % {"field": label}

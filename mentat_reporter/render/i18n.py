@@ -6,6 +6,7 @@ Babel is imported when a catalogue or a date is first needed: an idle run only c
 import re
 from datetime import date, datetime, timedelta
 from functools import cache, lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,13 @@ _LOCALE_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _TEMPLATE_NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
 _DATES_OF: Final = {"en": "en_150"}
 """English is read all over Europe: `12 Jan 2026`, which nobody takes for December."""
+_GROUPED_FROM: Final = {"pl": 10_000}
+"""The least number whose digits are grouped, where that is not 1,000."""
+_SIZES: Final = ("B", "kB", "MB", "GB")
+_SIZES_OF: Final = {"fr": ("o", "ko", "Mo", "Go")}
+"""The French count octets."""
+_KILO: Final = 1000
+_ROUND_FROM: Final = 10
 _TO: Final = " – "  # noqa: RUF001  (the dash that people write between two times)
 
 
@@ -42,8 +50,9 @@ def language_of(name: str, folder: Path | None = None) -> str | None:
     return next((found for found in (plain, plain.partition("_")[0]) if found in known_locales(folder)), None)
 
 
-def is_locale(name: str) -> bool:
-    return language_of(name) is not None
+def is_locale(name: str, site: Path | None = None) -> bool:
+    """Whether there are strings for that name, shipped ones or a site's own."""
+    return (language_of(name) or (site and language_of(name, site))) is not None
 
 
 def is_template(name: str, folders: tuple[Path, ...] = ()) -> bool:
@@ -68,22 +77,56 @@ def is_timezone(name: str) -> bool:
 @cache
 def translations(locale: str, site: Path | None = None) -> "NullTranslations":
     """Return the shipped catalogue of a locale, with a site's own strings before it."""
-    from babel.support import NullTranslations, Translations  # noqa: PLC0415
+    from babel.support import NullTranslations as Empty  # noqa: PLC0415
+    from babel.support import Translations  # noqa: PLC0415
 
-    found: NullTranslations = NullTranslations()
     language = language_of(locale) or language_of(locale, site)
     if language is None:
         raise TemplateError(f"locale {locale!r} is not known; there are: {', '.join(known_locales())}")
-    for folder in (shipped_templates(), site):
-        catalogue = folder and folder / "locale" / language / "LC_MESSAGES" / "messages.mo"
-        if catalogue and catalogue.is_file():
-            with catalogue.open("rb") as file:
-                above = Translations(file)
-            above.add_fallback(found)
-            found = above
+    shipped = shipped_templates() / "locale" / language / "LC_MESSAGES" / "messages.mo"
+    found: NullTranslations = Empty()
+    if shipped.is_file():
+        with shipped.open("rb") as file:
+            found = Translations(file)
+    if site:
+        found = own_strings(site, language, found)
     if language != SOURCE_LOCALE and not isinstance(found, Translations):
         raise TemplateError(f"the catalogue of locale {language!r} is not compiled: run `make messages`")
     return found
+
+
+def own_strings(folder: Path, language: str, below: "NullTranslations") -> "NullTranslations":
+    """Return a folder's own strings, what they lack from `below`.
+
+    They stand in `locale/<language>/LC_MESSAGES/*.po`; a compiled `.mo` of the same name goes before it.
+    Raise TemplateError for a file that cannot be read.
+    """
+    from babel.support import Translations  # noqa: PLC0415
+
+    place = folder / "locale" / language / "LC_MESSAGES"
+    names = {path.stem for path in place.glob("*.[mp]o")}
+    for name in sorted(names, reverse=True):
+        path = next(path for path in (place / f"{name}.mo", place / f"{name}.po") if path.is_file())
+        try:
+            above = Translations(_compiled(path, language))
+        except Exception as error:  # a broken catalogue fails in many ways
+            raise TemplateError(f"catalogue {path} cannot be read: {error}") from error
+        above.add_fallback(below)
+        below = above
+    return below
+
+
+def _compiled(path: Path, language: str) -> BytesIO:
+    from babel.messages.mofile import write_mo  # noqa: PLC0415
+    from babel.messages.pofile import read_po  # noqa: PLC0415
+
+    content = BytesIO(path.read_bytes())
+    if path.suffix == ".mo":
+        return content
+    made = BytesIO()
+    write_mo(made, read_po(content, locale=language, charset="utf-8", abort_invalid=True))
+    made.seek(0)
+    return made
 
 
 @lru_cache(maxsize=4096)
@@ -91,7 +134,10 @@ def _day(day: date, locale: str, skeleton: str) -> str:
     from babel.dates import format_skeleton  # noqa: PLC0415
 
     known = _DATES_OF.get(locale, locale)
-    return format_skeleton(skeleton, datetime(day.year, day.month, day.day, tzinfo=pytz.utc), locale=known)
+    shown = format_skeleton(skeleton, datetime(day.year, day.month, day.day, tzinfo=pytz.utc), locale=known)
+    if locale.startswith(SOURCE_LOCALE):
+        return shown
+    return shown.replace(" ", "\N{NO-BREAK SPACE}")  # their typography lets no line end in `12. 1. 2026`
 
 
 @cache
@@ -105,7 +151,13 @@ def _thousands(locale: str) -> str:
 def _decimal(value: float, locale: str) -> str:
     from babel.numbers import format_decimal  # noqa: PLC0415
 
-    return format_decimal(value, locale=_DATES_OF.get(locale, locale))
+    return format_decimal(
+        value, locale=_DATES_OF.get(locale, locale), group_separator=_grouped(value, locale)
+    )
+
+
+def _grouped(value: float, locale: str) -> bool:
+    return abs(value) >= _GROUPED_FROM.get(locale.partition("_")[0], _KILO)
 
 
 class Reader:
@@ -164,9 +216,24 @@ class Reader:
             return f"{self.minute(lo)}{_TO}{self.minute(hi)} ({last})"
         return f"{self.minute(lo)} ({first}){_TO}{self.minute(hi)} ({last})"
 
+    def size(self, octets: float) -> str:
+        """Return a size as people write it: `640 kB`, `1.2 MB`, of 1,000 each."""
+        names = _SIZES_OF.get(self.locale, _SIZES)
+        units = iter(names)
+        unit = next(units)
+        while octets >= _KILO and unit != names[-1]:
+            octets, unit = octets / _KILO, next(units)
+        shown = round(octets, 1) if octets < _ROUND_FROM else round(octets)
+        return f"{self.number(shown)}\N{NO-BREAK SPACE}{unit}"
+
     def number(self, value: float) -> str:
         if value == int(value):
-            return f"{int(value):,}".replace(",", _thousands(self._babel))
+            whole = int(value)
+            return (
+                f"{whole:,}".replace(",", _thousands(self._babel))
+                if _grouped(value, self._babel)
+                else str(whole)
+            )
         return _decimal(round(value, 2), self._babel)
 
 

@@ -1,14 +1,10 @@
 """Rendered report → finished mail: bytes that are stored, and sent unchanged.
 
-Lines end in CRLF, as SMTP has them; delivery must not render or fold anything again. Headers are written
-here and not by the `email` package, which spends milliseconds on folding. Every value is one printable
-line before it is written, so that no value can begin a header of its own.
+Lines end in CRLF, as SMTP has them; delivery must not render or fold anything again.
 """
 
-import base64
-import binascii
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime, parseaddr
 from functools import lru_cache
@@ -16,21 +12,14 @@ from typing import Final, NamedTuple
 
 from mentat_reporter.core.model import UNKNOWN, Entry, Report
 from mentat_reporter.errors import MailError
-from mentat_reporter.render.addresses import valid_address
+from mentat_reporter.render.enclosed import Attachment
+from mentat_reporter.render.headers import bare_address, folded, header, mailbox
+from mentat_reporter.render.mime import file_part, multipart, text_part
 from mentat_reporter.render.plain import CAP, one_line
 from mentat_reporter.render.templates import Rendered
 from mentat_reporter.render.view import strictest_tlp
 
-_FOLD: Final = 76
-_LONGEST_WORD: Final = 900
-"""A longer word would not fit the 998 characters of a line, however it is folded."""
-_LONGEST_VALUE: Final = 100_000
-_ENCODED_BYTES: Final = 42
-"""UTF-8 bytes in one encoded word, which may have 75 characters."""
 _HASH_DIGITS: Final = 12
-_PLAIN_NAME: Final = frozenset(
-    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-/=?^_`{|}~ "
-)
 
 
 class Frame(NamedTuple):
@@ -47,6 +36,27 @@ class Frame(NamedTuple):
     test_mode: bool
 
 
+class Answers(NamedTuple):
+    """The mails that a mail belongs to, by Message-ID."""
+
+    parent: str
+    """The one that it answers: an extra report its summary, a relapse the first report of the problem."""
+    references: tuple[str, ...]
+    """The whole thread, oldest first, the parent last."""
+
+
+class Signature(NamedTuple):
+    """A detached OpenPGP signature, armoured."""
+
+    armoured: bytes
+    micalg: str
+    """The digest that it is of, as `multipart/signed` names it: `pgp-sha512`."""
+
+
+Sign = Callable[[bytes], Signature | None]
+"""MIME entity with CRLF line ends → its signature; None: the mail goes out unsigned."""
+
+
 class Mail(NamedTuple):
     """A finished mail: `content` is the whole message with CRLF line ends."""
 
@@ -56,10 +66,18 @@ class Mail(NamedTuple):
     content: bytes
 
 
-def build(report: Report, rendered: Rendered, frame: Frame, *, reply_to_id: str | None = None) -> Mail:
+def build(
+    report: Report,
+    rendered: Rendered,
+    frame: Frame,
+    *,
+    answers: Answers | None = None,
+    attachments: Sequence[Attachment] = (),
+    sign: Sign | None = None,
+) -> Mail:
     """Return the mail of a report that has a mail plan; MailError if an address is none.
 
-    `reply_to_id` is the Message-ID that this mail answers: its summary's, or the first report's of a problem.
+    The text comes first, with the HTML as its alternative; then the attachments; the signature is of both.
     """
     plan = report.mail
     if plan is None:
@@ -73,38 +91,46 @@ def build(report: Report, rendered: Rendered, frame: Frame, *, reply_to_id: str 
     message_id = _message_id(report.label, recipients, frame.message_id_domain)
     lines = [*_common_lines(frame.sender, frame.reply_to)]
     if to:
-        lines.append(_header("To", ", ".join(to)))
+        lines.append(header("To", ", ".join(to)))
     if cc:
-        lines.append(_header("Cc", ", ".join(cc)))
+        lines.append(header("Cc", ", ".join(cc)))
     lines += (
-        _header("Subject", subject(report, rendered, frame)),
+        header("Subject", subject(report, rendered, frame)),
         f"Date: {format_datetime(report.created.astimezone(UTC))}",
         f"Message-ID: {message_id}",
     )
-    if reply_to_id:
-        lines += _header("In-Reply-To", reply_to_id), _header("References", reply_to_id)
-    lines += (_header(name, value) for name, value in _report_headers(report) if value)
+    if answers:
+        lines += header("In-Reply-To", answers.parent), header("References", " ".join(answers.references))
+    lines += (header(name, value) for name, value in _report_headers(report) if value)
     if plan.redirected_to:
-        lines.append(_header("X-Mentat-Report-Original-To", ", ".join((*plan.to, *plan.cc))))
-    content = _entity(lines, rendered.text)
+        lines.append(header("X-Mentat-Report-Original-To", ", ".join((*plan.to, *plan.cc))))
+    content = _message(lines, _signed(message_id, _body(message_id, rendered, attachments), sign))
     return Mail(message_id, _envelope_sender(frame.return_path), recipients, content)
 
 
 def build_notice(
-    label: str, recipients: Iterable[str], about: str, text: str, *, created: datetime, frame: Frame
+    label: str,
+    recipients: Iterable[str],
+    about: str,
+    text: str,
+    *,
+    created: datetime,
+    frame: Frame,
+    sign: Sign | None = None,
 ) -> Mail:
     """Return a mail that is no report; `label` names it as a report's label would, `about` is its subject."""
     to = _addresses(recipients)
     message_id = _message_id(label, to, frame.message_id_domain)
     lines = (
         *_common_lines(frame.sender, frame.reply_to),
-        _header("To", ", ".join(to)),
-        _header("Subject", f"[{label}] {about}"),
+        header("To", ", ".join(to)),
+        header("Subject", f"[{label}] {about}"),
         f"Date: {format_datetime(created.astimezone(UTC))}",
         f"Message-ID: {message_id}",
-        _header("X-Mentat-Report-Class", "digest"),
+        header("X-Mentat-Report-Class", "digest"),
     )
-    return Mail(message_id, _envelope_sender(frame.return_path), to, _entity(lines, text))
+    content = _message(lines, _signed(message_id, text_part("plain", text), sign))
+    return Mail(message_id, _envelope_sender(frame.return_path), to, content)
 
 
 def subject(report: Report, rendered: Rendered, frame: Frame) -> str:
@@ -126,9 +152,9 @@ def _message_id(label: str, recipients: Iterable[str], domain: str) -> str:
 
 @lru_cache(maxsize=64)
 def _common_lines(sender: str, reply_to: tuple[str, ...]) -> tuple[str, ...]:
-    lines = [_folded("From", _mailbox(sender).split(" "))]
+    lines = [folded("From", mailbox(sender).split(" "))]
     if reply_to:
-        lines.append(_folded("Reply-To", ", ".join(map(_mailbox, reply_to)).split(" ")))
+        lines.append(folded("Reply-To", ", ".join(map(mailbox, reply_to)).split(" ")))
     return (
         *lines,
         "MIME-Version: 1.0",
@@ -178,90 +204,37 @@ def _names(values: Iterable[object]) -> str:
 
 
 def _addresses(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_address(value) for value in values))
-
-
-def _address(text: str) -> str:
-    address = valid_address(text)
-    if address is None:
-        raise MailError(f"{text!r} is not one mail address")
-    return address
+    return tuple(dict.fromkeys(bare_address(value) for value in values))
 
 
 @lru_cache(maxsize=64)
 def _envelope_sender(return_path: str) -> str:
-    return _address(parseaddr(return_path)[1])
+    return bare_address(parseaddr(return_path)[1])
 
 
-def _mailbox(text: str) -> str:
-    """Return `name <address>` or a bare address, checked and fit for a header."""
-    name, found = parseaddr(text)
-    address = _address(found)
-    name = one_line(name)
-    if not name:
-        return address
-    if not name.isascii() or "=?" in name:
-        name = _encoded(name)
-    elif not _PLAIN_NAME.issuperset(name):
-        escaped = name.replace("\\", "\\\\").replace('"', '\\"')
-        name = f'"{escaped}"'
-    return f"{name} <{address}>"
+def _body(message_id: str, rendered: Rendered, attachments: Sequence[Attachment]) -> bytes:
+    body = text_part("plain", rendered.text)
+    if rendered.html:
+        body = multipart("alternative", message_id, (body, text_part("html", rendered.html)))
+    if attachments:
+        body = multipart("mixed", message_id, (body, *map(file_part, attachments)))
+    return body
 
 
-def _header(name: str, value: str) -> str:
-    """Write a header of free text, encoded where it must be."""
-    words = one_line(value, cap=_LONGEST_VALUE).split(" ")
-    return _folded(name, _with_encoded_words(words))
-
-
-def _folded(name: str, words: Iterable[str]) -> str:
-    """Write a header whose words are ready, on as many lines as it takes."""
-    lines = []
-    line = start = f"{name}:"
-    for word in words:
-        if len(line) + 1 + len(word) > _FOLD and line != start:
-            lines.append(line)
-            line = ""
-        line = f"{line} {word}"
-    return "\r\n".join((*lines, line))
-
-
-def _with_encoded_words(words: list[str]) -> list[str]:
-    """Encode from the first word that needs it to the last; labels before them stay readable."""
-    needy = [number for number, word in enumerate(words) if _must_be_encoded(word)]
-    if not needy:
-        return words
-    first, last = needy[0], needy[-1] + 1
-    return [*words[:first], *_encoded(" ".join(words[first:last])).split(" "), *words[last:]]
-
-
-def _must_be_encoded(word: str) -> bool:
-    return not word.isascii() or "=?" in word or len(word) > _LONGEST_WORD
-
-
-def _encoded(text: str) -> str:
-    """Return RFC 2047 encoded words, none of them cut within a character."""
-    words = []
-    chunk = b""
-    for char in text:
-        data = char.encode()
-        if len(chunk) + len(data) > _ENCODED_BYTES:
-            words.append(chunk)
-            chunk = b""
-        chunk += data
-    words.append(chunk)
-    return " ".join(f"=?utf-8?b?{base64.b64encode(word).decode()}?=" for word in words)
-
-
-def _entity(lines: Iterable[str], text: str) -> bytes:
-    return "\r\n".join(lines).encode("ascii") + b"\r\n" + _part("plain", text)
-
-
-def _part(subtype: str, text: str) -> bytes:
-    """Return a text as a MIME entity: its headers, an empty line, its body in quoted-printable."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
-    body = binascii.b2a_qp("\r\n".join((*lines, "")).encode(errors="replace"), istext=True)
+def _signed(message_id: str, body: bytes, sign: Sign | None) -> bytes:
+    """Wrap the body with a signature of exactly these bytes, where there is one (RFC 3156)."""
+    signature = sign(body) if sign else None
+    if signature is None:
+        return body
     head = (
-        f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+        'Content-Type: application/pgp-signature; name="signature.asc"\r\n'
+        'Content-Disposition: attachment; filename="signature.asc"\r\n'
+        "Content-Description: OpenPGP digital signature\r\n\r\n"
     )
-    return head.encode() + body
+    lines = (*signature.armoured.splitlines(), b"")
+    protocol = f'\r\n protocol="application/pgp-signature"; micalg="{signature.micalg}";'
+    return multipart("signed", message_id, (body, head.encode() + b"\r\n".join(lines)), protocol)
+
+
+def _message(lines: Iterable[str], body: bytes) -> bytes:
+    return "\r\n".join(lines).encode("ascii") + b"\r\n" + body

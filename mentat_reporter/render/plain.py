@@ -11,7 +11,8 @@ _WIDEST: Final = 25
 
 _URL: Final = re.compile(r"(?i)([a-z][a-z0-9+.-]{0,30})://([/\\]*[^\s/?#]*)")
 _WWW: Final = re.compile(r"(?i)(www)\.")
-_BARE_HOST: Final = re.compile(r"(?i)\b(?:[a-z0-9_-]+\.)+[a-z]{2,}\b")
+BARE_HOST: Final = re.compile(r"\b(?:[\w-]+\.)+(?:[^\W\d_]{2,}\b|[^\W\x00-\x7f])")
+"""A host name in any script; marks that belong to a letter may end it early."""
 
 
 def one_line(value: object, cap: int = CAP) -> str:
@@ -31,7 +32,7 @@ def one_line(value: object, cap: int = CAP) -> str:
 def _defanged_url(match: re.Match[str]) -> str:
     scheme, host = match.groups()
     mark = "[:]//" if "tt" not in scheme.lower() else "://"
-    return re.sub("(?i)tt", "xx", scheme) + mark + host.replace(".", "[.]")
+    return re.sub("(?i)tt", "xx", scheme) + mark + _bracketed(host)
 
 
 def inert(value: object) -> str:
@@ -44,11 +45,20 @@ def inert(value: object) -> str:
 
 def defanged(value: object) -> str:
     """Return running text with its URLs and host names defanged."""
-    return _BARE_HOST.sub(lambda match: match[0].replace(".", "[.]"), inert(value))
+    return BARE_HOST.sub(lambda match: match[0].replace(".", "[.]"), inert(value))
 
 
 def defanged_host(value: object) -> str:
-    return one_line(value).replace(".", "[.]")
+    """Return a host name with each of its dots in brackets; a scheme before it is defanged too.
+
+    >>> defanged_host("www.example.com")
+    'www[.]example[.]com'
+    """
+    return _bracketed(inert(value))
+
+
+def _bracketed(host: str) -> str:
+    return host.replace("[.]", ".").replace(".", "[.]")
 
 
 def defanged_url(value: object) -> str:
@@ -61,8 +71,9 @@ def defanged_url(value: object) -> str:
     if " " in text:  # whatever it is, it is no URL
         return defanged(text)
     if not _URL.match(text):
-        host, slash, path = text.partition("/")
-        text = host.replace(".", "[.]") + slash + path
+        bare = text.lstrip("/\\")
+        host, slash, path = bare.partition("/")
+        text = text[: len(text) - len(bare)] + _bracketed(host) + slash + path
     return _URL.sub(_defanged_url, text)
 
 
@@ -89,12 +100,12 @@ def _paragraph(text: str, first: str, rest: str, width: int) -> str:
     return "\n".join(lines)
 
 
-def facts(pairs: Iterable[Sequence[Any]], indent: int = 2) -> str:
+def facts(pairs: Iterable[Sequence[Any]], indent: int = 2, colon: str = ":") -> str:
     """Set `label: text` lines with the texts aligned; a long one goes on under its own beginning.
 
     A pair's first item is the label, its last the text; pairs without text are left out.
     """
-    known = [(f"{pair[0]}:", str(pair[-1])) for pair in pairs if pair[-1]]
+    known = [(f"{pair[0]}{colon}", str(pair[-1])) for pair in pairs if pair[-1]]
     width = max((len(label) for label, _ in known), default=0) + 2
     blank = " " * indent
     rest = blank + " " * width
@@ -108,7 +119,8 @@ def table(rows: Sequence[Any], *columns: tuple[str, str], indent: int = 2) -> st
     places = [rows[0]._fields.index(name) for _, name in columns]
     lines = [[head for head, _ in columns], *([row[place] for place in places] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
-    widths[0] = min(widths[0], _WIDEST)
+    room = WIDTH - indent - sum(width + 2 for width in widths[1:])
+    widths[0] = max(0, min(widths[0], _WIDEST, room))
     return "\n".join(_table_line(line, widths, " " * indent) for line in lines)
 
 
@@ -133,6 +145,16 @@ def heading(text: str, line: str = "=") -> str:
     """Underline what a filter block holds."""
     text = text.strip()
     return f"{text}\n{line * min(len(text), WIDTH)}\n"
+
+
+def sentence(text: str) -> str:
+    """Begin what a filter block holds with a capital letter, and leave the rest as it is.
+
+    >>> sentence("severity high - Notice")
+    'Severity high - Notice'
+    """
+    text = text.strip()
+    return text[:1].upper() + text[1:]  # of markup, markup again
 
 
 def tidy(text: str) -> str:

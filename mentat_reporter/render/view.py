@@ -1,23 +1,19 @@
-"""A report as its reader meets it: what text, and later HTML, are made of.
+"""A report as its reader meets it: what text, HTML and page are made of.
 
 Pure: a report, the event classes and a reader go in. Everything that an event supplied comes out as one
 harmless line; times and numbers come out as words.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from mentat_reporter.core.model import Entry, EventClass, Report
-from mentat_reporter.render.bars import DAY, MOST_DAYS, Scale, bar, scale
-from mentat_reporter.render.fields import Field, field, fields_of
+from mentat_reporter.render.bars import DAY, MOST_DAYS, Scale, scale
+from mentat_reporter.render.enclosed import NOTHING, XARF, Enclosed
 from mentat_reporter.render.i18n import N_, Reader
 from mentat_reporter.render.plain import CAP, inert, one_line
-
-MOST_ROWS: Final = 1000
-"""Addresses that one class lists; a mail with more is read by nobody and refused by many."""
-MOST_DETAILED: Final = 200
-"""Of these, addresses shown with details."""
+from mentat_reporter.render.rows import Row, row
 
 SEVERITY_NAMES: Final = {
     "info": N_("Info"),
@@ -27,32 +23,30 @@ SEVERITY_NAMES: Final = {
     "critical": N_("Critical"),
 }
 _TLP_STRICTEST_FIRST: Final = ("RED", "AMBER+STRICT", "AMBER", "GREEN", "CLEAR", "WHITE")
-_BY_UNIT: Final = {"hour": N_("By hour"), "day": N_("By day")}
-_LABEL_DATE: Final = slice(1, 9)
 
 
-class Row(NamedTuple):
-    """One event class at one address."""
+class Limits(NamedTuple):
+    """Where lists end. The usual ones are a mail's: with more it is read by nobody and refused by many."""
 
-    address: str
-    events: int
-    number: str
-    first: str
-    last: str
-    bar: str
-    before: str
-    """Label of the report that told of it before, empty if none did."""
-    times: tuple[Field, ...]
-    """How many events, the first and the last, in full."""
-    fields: tuple[Field, ...]
-    """When it was reported before, its small picture, who saw it, and what they saw."""
+    rows: int = 1000
+    """Addresses that one class lists; all classes together list three times as many."""
+    detailed: int = 200
+    """Addresses that the classes of a report show with details, all together."""
+    values: int = 15
+    """Values of one detail."""
+
+
+MAIL: Final = Limits()
 
 
 class ClassView(NamedTuple):
     """An event class and the addresses where it was seen, largest first."""
 
+    id: str
+    """The class without its subclasses, by which label, advice and folder are found; empty if it has none."""
     label: str
     name: str
+    """With its subclasses; for events that have no class, their categories."""
     known: bool
     reference: str
     advice: str
@@ -60,6 +54,8 @@ class ClassView(NamedTuple):
     rows: tuple[Row, ...]
     more: int
     """Addresses beyond those in `rows`."""
+    bare: int
+    """Addresses in `rows` that are shown without details."""
 
 
 class Part(NamedTuple):
@@ -72,10 +68,19 @@ class Part(NamedTuple):
     span: str
 
 
+class File(NamedTuple):
+    """A file by its name, with its size as people write it: `1.2 MB`."""
+
+    name: str
+    size: str
+
+
 class View(NamedTuple):
     """Everything that a template may say of a report."""
 
     label: str
+    language: str
+    """The reader's, as HTML's `lang` has it."""
     type: str
     severity: str
     severity_name: str
@@ -102,6 +107,16 @@ class View(NamedTuple):
     fallback: bool
     cut: bool
     """Whether a list was cut short."""
+    attached: tuple[File, ...]
+    has_data: bool
+    """Whether all events are in what is attached."""
+    squeezed: bool
+    """What is attached was compressed because it would have been too large as it is."""
+    left_out: tuple[File, ...]
+    """What was too large to be attached; it is kept in `folder`."""
+    folder: str
+    unmapped: tuple[str, ...]
+    """Event classes that have no XARF type, where documents were asked for."""
 
 
 def strictest_tlp(statistics: Mapping[str, Any]) -> str:
@@ -110,15 +125,27 @@ def strictest_tlp(statistics: Mapping[str, Any]) -> str:
     return next((light for light in _TLP_STRICTEST_FIRST if light in found), "")
 
 
-def view(report: Report, reader: Reader, event_classes: Mapping[str, EventClass]) -> View:
+def view(
+    report: Report,
+    reader: Reader,
+    event_classes: Mapping[str, EventClass],
+    enclosed: Enclosed = NOTHING,
+    limits: Limits = MAIL,
+) -> View:
     """Return the report as its reader meets it."""
-    new = _part(report, report.regular, report.lo - DAY, reader, event_classes)
-    recurring = _part(report, report.relapsed, report.hi - MOST_DAYS * DAY, reader, event_classes)
+    parts = [_by_class(report.regular), _by_class(report.relapsed)]
+    limits = _shared(limits, [len(entries) for part in parts for entries in part])
+    floors = (report.lo - DAY, report.hi - MOST_DAYS * DAY)
+    new, recurring = (
+        _part(report, part, floor, reader, event_classes, limits)
+        for part, floor in zip(parts, floors, strict=True)
+    )
     counters = report.counters
     classes = {shown.name: shown for shown in (*new.classes, *recurring.classes)}
     entries = (*report.regular, *report.relapsed)
     return View(
         label=one_line(report.label),
+        language=reader.locale.replace("_", "-"),
         type=report.type,
         severity=report.severity,
         severity_name=reader.gettext(SEVERITY_NAMES[report.severity]),
@@ -141,7 +168,13 @@ def view(report: Report, reader: Reader, event_classes: Mapping[str, EventClass]
         held_until="" if report.held_until is None else _until(report.held_until, reader),
         groups=tuple(one_line(group) for group in report.chain),
         fallback=report.mail is not None and report.mail.fallback != "",
-        cut=any(_is_cut(shown) for shown in classes.values()),
+        cut=any(_is_cut(shown) for shown in (*new.classes, *recurring.classes)),
+        attached=tuple(File(file.name, reader.size(len(file.content))) for file in enclosed.attachments),
+        has_data=any(not file.name.endswith(XARF) for file in enclosed.attachments),
+        squeezed=enclosed.squeezed,
+        left_out=tuple(File(file.name, reader.size(file.size)) for file in enclosed.left_out),
+        folder=one_line(enclosed.folder, cap=10 * CAP),
+        unmapped=tuple(map(inert, enclosed.unmapped)),
     )
 
 
@@ -150,31 +183,62 @@ def _until(moment: datetime, reader: Reader) -> str:
 
 
 def _is_cut(shown: ClassView) -> bool:
-    return bool(shown.more) or any(known.more for row in shown.rows for known in row.fields)
+    return bool(shown.more or shown.bare) or any(known.more for row in shown.rows for known in row.fields)
+
+
+def _by_class(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """Return the lines of each class, largest first in both."""
+    of_class: dict[str, list[Entry]] = {}
+    for entry in entries:
+        of_class.setdefault(entry.event_class, []).append(entry)
+    found = [members for _, members in sorted(of_class.items(), key=_largest_first)]
+    for members in found:
+        members.sort(key=lambda entry: -entry.count)
+    return found
+
+
+def _shared(limits: Limits, sizes: Collection[int]) -> Limits:
+    """Return what each class may have of what all may have, by the numbers of their addresses."""
+    rows = min(limits.rows, _share(sizes, 3 * limits.rows))
+    return limits._replace(rows=rows, detailed=_share([min(size, rows) for size in sizes], limits.detailed))
+
+
+def _share(sizes: Iterable[int], whole: int) -> int:
+    """Return how much each may have at most, if small ones get all and large ones the same.
+
+    >>> _share([1, 100, 2, 300], whole=200)
+    98
+    """
+    waiting = sorted(sizes)
+    share = whole
+    for number, size in enumerate(waiting):
+        share = whole // (len(waiting) - number)
+        if size > share:
+            break
+        whole -= size
+    return share
 
 
 def _part(
     report: Report,
-    entries: Sequence[Entry],
+    of_class: Sequence[Sequence[Entry]],
     floor: datetime,
     reader: Reader,
     event_classes: Mapping[str, EventClass],
+    limits: Limits,
 ) -> Part:
-    if not entries:
+    if not of_class:
         return Part((), "", "", "")
-    of_class: dict[str, list[Entry]] = {}
-    for entry in entries:
-        of_class.setdefault(entry.event_class, []).append(entry)
-    pictures = scale(floor, report.lo, report.hi, (entry.hours for entry in entries), reader)
-    largest_first = sorted(of_class.items(), key=_largest_first)
+    hours = (entry.hours for entries in of_class for entry in entries)
+    pictures = scale(floor, report.lo, report.hi, hours, reader)
     classes = tuple(
-        _class(report, members, reader, event_classes.get(members[0].class_name or ""), pictures)
-        for _, members in largest_first
+        _class(report, entries, reader, event_classes.get(entries[0].class_name or ""), pictures, limits)
+        for entries in of_class
     )
     return Part(
         classes,
         offset=reader.offset(report.hi),
-        unit=pictures.unit if pictures.cells else "",
+        unit=pictures.unit if any(row.bar for known in classes for row in known.rows) else "",
         span=reader.span(pictures.start, pictures.end),
     )
 
@@ -185,23 +249,29 @@ def _largest_first(item: tuple[str, Sequence[Entry]]) -> tuple[int, int, str]:
 
 
 def _class(
-    report: Report, entries: list[Entry], reader: Reader, known: EventClass | None, pictures: Scale
+    report: Report,
+    entries: Sequence[Entry],
+    reader: Reader,
+    known: EventClass | None,
+    pictures: Scale,
+    limits: Limits,
 ) -> ClassView:
-    name = inert(entries[0].event_class) or "?"
-    entries = sorted(entries, key=lambda entry: -entry.count)
-    shown = entries[:MOST_ROWS]
+    shown = entries[: limits.rows]
+    displayed = known.displayed if known else {}
     return ClassView(
+        id=one_line(entries[0].class_name or ""),
         label=_worded(known.labels, reader, CAP) if known else "",
-        name=name,
+        name=inert(entries[0].event_class) or "?",
         known=known is not None,
         reference=one_line(known.reference, cap=2 * CAP) if known else "",
         advice=_worded(known.advice, reader, cap=10 * CAP) if known else "",
         hosts=len(entries),
         rows=tuple(
-            _row(report, entry, reader, known, pictures, detailed=number < MOST_DETAILED)
-            for number, entry in enumerate(shown)
+            row(report, entry, reader, displayed, pictures, limits.values if place < limits.detailed else 0)
+            for place, entry in enumerate(shown)
         ),
         more=len(entries) - len(shown),
+        bare=max(0, len(shown) - limits.detailed),
     )
 
 
@@ -209,47 +279,3 @@ def _worded(texts: Mapping[str, str], reader: Reader, cap: int) -> str:
     """Return the text in the reader's language, else in English, else in any."""
     text = texts.get(reader.locale) or texts.get("en") or next(filter(None, texts.values()), "")
     return one_line(text, cap)
-
-
-def _row(
-    report: Report, entry: Entry, reader: Reader, known: EventClass | None, pictures: Scale, *, detailed: bool
-) -> Row:
-    number = reader.number(entry.count)
-    before = one_line(entry.reference or "")
-    picture = bar(entry.hours, pictures, reader) if detailed else ""
-    fields: tuple[Field, ...] = ()
-    if detailed:
-        fields = fields_of(entry, report.direction, known.displayed if known else {}, reader)
-    if picture:
-        unit = reader.gettext(_BY_UNIT[pictures.unit])
-        fields = (field(unit, picture, reader=reader), *fields)
-    if before:
-        fields = (_reported_before(before, reader), *fields)
-    return Row(
-        address=one_line(entry.address),
-        events=entry.count,
-        number=number,
-        first=reader.short(entry.first_time, report.hi),
-        last=reader.short(entry.last_time, report.hi),
-        bar=picture,
-        before=before,
-        times=(
-            field(reader.gettext("Events"), number, reader=reader),
-            field(reader.gettext("First event"), reader.moment(entry.first_time), reader=reader),
-            field(reader.gettext("Last event"), reader.moment(entry.last_time), reader=reader),
-        ),
-        fields=fields,
-    )
-
-
-def _reported_before(label: str, reader: Reader) -> Field:
-    day = _date_of_label(label, reader)
-    return field(reader.gettext("Reported before"), f"{label} ({day})" if day else label, reader=reader)
-
-
-def _date_of_label(label: str, reader: Reader) -> str:
-    """Return the day that a label bears (`M20261122…`), empty if it bears none."""
-    try:
-        return reader.date(datetime.strptime(label[_LABEL_DATE], "%Y%m%d").replace(tzinfo=UTC))
-    except ValueError:
-        return ""

@@ -2,6 +2,7 @@
 
 import json
 import math
+from codecs import BOM_UTF8
 from typing import Any, Final
 
 import orjson
@@ -22,16 +23,32 @@ def decode(text: str | bytes) -> Any:
     return idea.clean(value) if suspect else value
 
 
-def as_json(text: bytes) -> bytes:
-    """Return a message as it is stored if that is JSON, else what `decode` makes of it; raises MessageError.
+def read(text: bytes) -> tuple[bytes, Any]:
+    """Return a message as it is stored if that is JSON, else what `decode` makes of it, and its value.
 
-    Numbers that JSON does not know become null.
+    A byte order mark is taken off, and numbers that JSON does not know become null. Raises MessageError.
     """
     try:
-        orjson.loads(text)
+        written = text.decode()
+        value = orjson.loads(written)
     except ValueError:
-        return json.dumps(_finite(decode(text)), ensure_ascii=False).encode()
-    return text
+        value, bare = decode(text), text.removeprefix(BOM_UTF8)
+        stands = _is_json(bare)
+        return bare if stands else json.dumps(_finite(value), ensure_ascii=False).encode(), value
+    return text, idea.clean(value) if idea.needs_cleaning(written) else value
+
+
+def _is_json(text: bytes) -> bool:
+    """Tell whether a text is JSON by its grammar, which has lone surrogates and numbers of any size."""
+    try:
+        json.loads(text.decode(), parse_constant=_refuse)
+    except ValueError:
+        return False
+    return True
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _finite(value: Any) -> Any:

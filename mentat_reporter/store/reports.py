@@ -1,11 +1,13 @@
 """`reports_events` and `asoc_groups_reports` in the layout of Mentat 2.15."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from mentat_reporter.core.aggregate import naive
+from mentat_reporter.core.listing import DayFigures, Listed
 from mentat_reporter.core.model import Report
 from mentat_reporter.core.report import mailed_to, structured_data
 from mentat_reporter.errors import StoreError
@@ -14,6 +16,8 @@ from mentat_reporter.store.queries import get
 
 PAGE: Final = 200
 """Reports a statement."""
+LISTED_CLASSES: Final = 20
+"""Classes of a report that an index knows by name."""
 
 
 class Stored(NamedTuple):
@@ -82,3 +86,37 @@ def store(connection: Connection, reports: Sequence[Stored]) -> None:
     gone = sorted({name for name, _ in links} - found)
     if gone:
         raise StoreError(f"group {', '.join(gone)} was renamed or deleted during the run")
+
+
+# For the index
+
+
+def newest(connection: Connection, *, days: int, most: int) -> list[str]:
+    """Return the labels of the newest reports, none older than the last by more than so many days."""
+    with connection.cursor() as cursor:
+        cursor.execute(get("reports.newest"), {"days": days, "most": most})
+        return [label for (label,) in cursor]
+
+
+def listed(connection: Connection, labels: Sequence[str], *, most: int, addresses: int) -> list[Listed]:
+    """Return what an index says of these reports, the newest first; beyond `most` extras go first.
+
+    Of each the first `addresses` are named.
+    """
+    wanted = {"labels": list(labels), "most": most, "addresses": addresses, "classes": LISTED_CLASSES}
+    with connection.cursor() as cursor:
+        cursor.execute(get("reports.listed"), wanted)
+        return [
+            Listed._make((*facts, tuple(groups), tuple(classes), class_count, tuple(found), address_count))
+            for *facts, groups, classes, class_count, found, address_count in cursor
+        ]
+
+
+def figures(connection: Connection, day: date, labels: Sequence[str]) -> DayFigures:
+    """Return the figures of a day's reports; those that are not stored do not count."""
+    with connection.cursor() as cursor:
+        cursor.execute(get("reports.figures"), {"labels": list(labels)})
+        rows = cursor.fetchall()
+    return DayFigures(
+        day, sum(count for _, count, _ in rows), {severity: found for severity, _, found in rows}
+    )

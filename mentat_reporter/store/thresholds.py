@@ -48,9 +48,9 @@ def expired(connection: Connection, unit: Unit, hi: datetime) -> dict[Problem, E
     with connection.cursor() as cursor:
         cursor.execute(get("thresholds.expired"), {**unit._asdict(), "hi": hi})
         for row in cursor:
-            entry = found.setdefault(Problem(*row[:3]), Expired(Threshold(*row[3:7]), []))
-            if row[7] is not None:
-                entry.held.append(Held(*row[7:]))
+            entry = found.setdefault(Problem(*row[:3]), Expired(Threshold(*row[3:8]), []))
+            if row[8] is not None:
+                entry.held.append(Held(*row[8:]))
     return found
 
 
@@ -64,9 +64,24 @@ def relapsing(
         return cursor.fetchall()
 
 
-def renew(connection: Connection, unit: Unit, labels: Mapping[Problem, str], times: ThresholdTimes) -> None:
-    """Set the thresholds of problems, each with the label of the report that tells of it."""
-    parameters = {**unit._asdict(), **_columns(labels), **times._asdict(), "labels": list(labels.values())}
+def renew(
+    connection: Connection,
+    unit: Unit,
+    labels: Mapping[Problem, str],
+    times: ThresholdTimes,
+    first: Mapping[Problem, str],
+) -> None:
+    """Set the thresholds of problems, each with the label of the report that tells of it.
+
+    `first` has the reports that told first of problems that recur; of others the same report is the first.
+    """
+    parameters = {
+        **unit._asdict(),
+        **_columns(labels),
+        **times._asdict(),
+        "labels": list(labels.values()),
+        "first_labels": [first.get(problem, label) for problem, label in labels.items()],
+    }
     with connection.cursor() as cursor:
         cursor.execute(get("thresholds.renew"), parameters)
 

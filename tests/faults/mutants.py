@@ -63,8 +63,14 @@ ENQUEUE_LATE: Final = """\
 """
 SETTLE: Final = "        self._settle(mail, outcome)\n"
 END: Final = "        left, self.record.result.left = self.ahead, "
-UNIT: Final = "        with ReportFiles(session, decision.reports), transaction(session.main):\n"
-FORETELL: Final = "    else:\n        _foretell("
+UNIT: Final = "        with ReportFiles(session, decision.reports) as files:\n"
+NO_FILES: Final = """\
+        from types import SimpleNamespace
+        from mentat_reporter.render.enclosed import NOTHING
+        files = SimpleNamespace(enclosed=lambda _report: NOTHING)
+        if files:
+"""
+FORETELL: Final = "    elif session.show is not None:\n"
 WORK: Final = "    if not _work_units(session, plan, deal, current.severity):\n        return False\n"
 CLOSE: Final = "    _close(session, clocks, plan, deal, current.severity)\n"
 KEEP_FOR_LATER: Final = "        self.later = [*getattr(self, 'later', ()), (mail, outcome)]\n"
@@ -73,7 +79,9 @@ SETTLE_LATE: Final = """\
             self._settle(*late)
 """
 LEDGER: Final = "state.consider(session.main, unit, intake.considered, opened.next_fetch_lo)\n"
-RENEW: Final = "thresholds.renew(session.main, unit, decision.labels, decision.times)\n"
+RENEW: Final = (
+    "thresholds.renew(session.main, unit, decision.labels, decision.times, decision.threads.kept())\n"
+)
 FORGET: Final = "thresholds.forget_held(session.main, unit, decision.labels, opened.window.hi)\n"
 FORGET_RETRY: Final = "    with transaction(session.main):\n        state.retry_done(session.main, retry)\n"
 FILES: Final = "        with ReportFiles(session, decision.reports):\n            pass\n"
@@ -145,7 +153,7 @@ MUTANTS: Final = (
     Mutant(
         "files after the commit",
         (
-            Change("unit.py", UNIT, "        with transaction(session.main):\n"),
+            Change("unit.py", UNIT, NO_FILES),
             Change("unit.py", FORETELL, FILES + FORETELL),
         ),
     ),

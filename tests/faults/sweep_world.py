@@ -42,9 +42,9 @@ UNKIND: Final = {"later": [SECOND, BOB], "vanish": [CAROL]}
 GROUPS: Final = (
     group(
         ALICE, "192.0.2.0/24", emails={"info": [ALICE, SECOND]},
-        filters=[{"name": "logins", "filter": "'Attempt.Login' in Category"}],
+        filters=[{"name": "logins", "filter": "'Attempt.Login' in Category"}], attachments="json",
     ),
-    group(BOB, "198.51.100.0/24", mode="both"),
+    group(BOB, "198.51.100.0/24", mode="both", attachments="all", compress=True),
     group(CAROL, "203.0.113.0/24", timing={"low": {"period": "2hrs"}}),
     group(DAVE, "192.0.2.128/25", mode="extra"),
     group(HOUSE, {"network": "192.0.0.0/16", "is_base": True}),

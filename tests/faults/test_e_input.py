@@ -33,6 +33,7 @@ from integration.helpers_run import (
     event,
     group,
     reporter,
+    text_of,
 )
 
 __all__ = ["reporter"]
@@ -236,7 +237,7 @@ def test_e2_nul_and_surrogates_in_any_string_are_stored_and_mailed(
     new = reporter.mails()[mails:]
     assert len(new) == 1 + len(messages)
     assert {mail["To"] for mail in new} == {ALICE}
-    assert all("\0" not in mail.get_content() for mail in new)
+    assert all("\0" not in text_of(mail) for mail in new)
 
 
 MEASURE: Final = (
@@ -329,7 +330,7 @@ def test_e2_an_oversized_event_is_listed_counted_and_told_without_its_details(
     assert result.total("oversized") == 1
     assert "oversized 1" in result.log_line()
     assert "event large: is too large, it is told without its details" in caplog.messages
-    texts = {mail["To"]: mail.get_content() for mail in reporter.mails()}
+    texts = {mail["To"]: text_of(mail) for mail in reporter.mails()}
     assert "Podrobnosti 1 velmi rozsáhlé události jsou vynechány" in " ".join(texts[ALICE].split())
     assert "4711" in texts[ALICE]
     assert "4712" not in texts[ALICE]
@@ -343,7 +344,7 @@ def test_e2_a_mail_says_how_many_events_are_left_without_details(reporter: Repor
     reporter.run(START)
 
     [mail] = reporter.mails()
-    text = " ".join(mail.get_content().split())
+    text = " ".join(text_of(mail).split())
     assert "The details of 2 very large events are left out; ask us for them." in text
 
 

@@ -25,6 +25,7 @@ from integration.helpers_run import (
     event,
     group,
     reporter,
+    text_of,
 )
 
 __all__ = ["reporter"]
@@ -260,7 +261,7 @@ def test_g2_a_setting_that_nobody_knows_is_named_and_the_default_used(
     assert words in quarantine(house)["group", ALICE]
     assert of_alice(house) == ["one"]
     assert good_are_told(house)
-    [text] = [mail.get_content() for mail in house.mails() if mail["To"] == ALICE]
+    [text] = [text_of(mail) for mail in house.mails() if mail["To"] == ALICE]
     assert "Dear administrators" in text
     assert to_groups(house) == [ALICE, BOB, CAROL]
 

@@ -194,7 +194,7 @@ def test_i2_telling_of_it_as_a_relapse_does_not_excuse_an_event_of_one_address(w
 
 
 def test_i2_an_event_may_be_told_for_one_address_and_relapse_at_another(world: World) -> None:
-    for path in world.reports.rglob("*.json"):
+    for path in world.reports.rglob("security-*"):
         path.unlink()
     world.execute(TELL_AGAIN, 1, "two", ALICE)
     assert [text for text in world.check().twice if "event two" in text] == []
@@ -243,6 +243,10 @@ def test_a_window_that_is_left_open_is_found(world: World) -> None:
 Spoil = Callable[[Path], object]
 
 
+def _first_line(path: Path) -> bytes:
+    return path.with_suffix(".csv").read_bytes().partition(b"\n")[0] + b"\n"
+
+
 @pytest.mark.parametrize(
     ("spoil", "fault"),
     [
@@ -252,11 +256,20 @@ Spoil = Callable[[Path], object]
         (lambda path: path.rename(path.with_name(f".{path.name}.part")), "is left over"),
         (lambda path: path.with_name("M20260505SL-NOBODYS.json").write_text("[]"), "no stored report"),
         (lambda path: path.with_name(f"{path.stem}.zip").write_bytes(b"PK"), "is no ZIP"),
-        (lambda path: path.with_name(f"{path.stem}.csv").write_text("a,b\nc"), "in the middle of a line"),
+        (lambda path: path.with_suffix(".csv").write_text("a,b\nc"), "in the middle of a line"),
+        (lambda path: path.with_suffix(".csv").write_text("a,b\r\n"), "other columns"),
+        (
+            lambda path: path.with_suffix(".csv").write_bytes(_first_line(path)),
+            "more or less than its report",
+        ),
+        (lambda path: path.with_suffix(".html").write_text("<html><p>half"), "in the middle of a page"),
+        (lambda path: path.with_suffix(".html").unlink(), "has no file .html"),
+        (lambda path: path.with_name(f"{path.stem}-scan.xarf.json").write_text("{}"), "is no XARF"),
+        (lambda path: path.parent.with_name("index.html").write_text("<html>"), "middle of a page"),
     ],
 )
 def test_i5_a_file_that_is_not_as_its_report_is_found(world: World, spoil: Spoil, fault: str) -> None:
-    spoil(min(world.reports.rglob("*.json")))
+    spoil(min(world.reports.rglob("security-*.json")))
     assert [fault in text for text in world.faults()] == [True]
 
 

@@ -16,9 +16,21 @@ from faults.helpers_poison import (
     quarantine,
     to_groups,
 )
-from integration.helpers_run import ALICE, BOB, CAROL, GROUPS, START, Reporter, event, group, reporter
+from integration.helpers_run import (
+    ALICE,
+    BOB,
+    CAROL,
+    GROUPS,
+    START,
+    Reporter,
+    event,
+    group,
+    html_of,
+    reporter,
+    text_of,
+)
 
-from mentat_reporter import mails
+from mentat_reporter import rendering
 from mentat_reporter.core.model import Report
 from mentat_reporter.errors import TemplateError
 from mentat_reporter.render.templates import Rendered, Templates
@@ -38,7 +50,7 @@ def site(reporter: Reporter, text: str, name: str = "summary.txt", folder: str =
 
 
 def alices_mail(reporter: Reporter) -> str:
-    [text] = [mail.get_content() for mail in reporter.mails() if mail["To"] == ALICE]
+    [text] = [text_of(mail) for mail in reporter.mails() if mail["To"] == ALICE]
     return " ".join(text.split())
 
 
@@ -89,7 +101,7 @@ def test_r1_a_sites_template_that_fails_is_named_and_the_shipped_one_used(
 def test_r1_a_template_that_loops_is_cut_short_and_not_asked_again(
     reporter: Reporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mails, "PATIENCE", 0.5)
+    monkeypatch.setattr(rendering, "PATIENCE", 0.5)
     reporter.groups(group(ALICE, "192.0.2.0/24", template="ours", mode="extra"), *GROUPS[1:])
     endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
     site(reporter, endless, "extra.txt")
@@ -110,7 +122,7 @@ def test_r1_where_the_shipped_template_fails_too_the_unit_is_tried_again(
 ) -> None:
     reporter.groups()
     reporter.store(event("one", AT), *GOOD)
-    render = Templates._render
+    render = Templates.render
 
     def fail(self: Templates, report: Report, *names: Any, **more: Any) -> Rendered:
         if report.chain == (ALICE,):
@@ -118,7 +130,7 @@ def test_r1_where_the_shipped_template_fails_too_the_unit_is_tried_again(
         return render(self, report, *names, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Templates, "_render", fail)
+        patch.setattr(Templates, "render", fail)
         for number in range(times):
             result = reporter.run(START + number * TEN)
             assert named(result, f"group {ALICE}, low source failed and will be tried again", "no text")
@@ -206,7 +218,7 @@ def test_r2_what_looks_like_a_template_stays_the_text_it_is(reporter: Reporter, 
     assert not [text for text in texts if RESULT in text]
     for mail in reporter.mails():
         if mail["To"] == ALICE:
-            assert CODE.replace(" ", "") in "".join(mail.get_content().split())
-            assert [part.get_content_type() for part in mail.walk() if not part.is_multipart()] == [
-                "text/plain"
-            ]
+            assert CODE.replace(" ", "") in "".join(text_of(mail).split())
+            assert RESULT not in html_of(mail)
+            types = [part.get_content_type() for part in mail.walk() if not part.is_multipart()]
+            assert types == ["text/plain", "text/html"]

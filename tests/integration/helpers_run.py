@@ -265,6 +265,21 @@ class Reporter:
         }
 
 
+def text_of(mail: EmailMessage) -> str:
+    """Return what a mail says as plain text, with line feeds alone."""
+    return _body(mail, "plain")
+
+
+def html_of(mail: EmailMessage) -> str:
+    return _body(mail, "html")
+
+
+def _body(mail: EmailMessage, kind: str) -> str:
+    body = mail.get_body((kind,))
+    assert body is not None, f"the mail has no {kind} part"
+    return str(body.get_content()).replace("\r\n", "\n")
+
+
 def _dump(schema: str, table: str) -> sql.Composable:
     return sql.SQL("select t::text from {} t order by 1").format(sql.Identifier(schema, table))
 

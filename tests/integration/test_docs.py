@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -165,9 +166,8 @@ def test_the_template_renders(tmp_path: Path) -> None:
     (tmp_path / "short").mkdir()
     (tmp_path / "short" / "summary.txt").write_text(text, encoding="utf-8")
 
-    rendered = Templates(tmp_path, {"organisation": "CSIRT Example"}, {}).render(
-        report(), template="short", locale="en", timezone="UTC"
-    )
+    templates = Templates(tmp_path, {"organisation": "CSIRT Example"}, {})
+    rendered = templates.render(replace(report(), template="short"))
 
     assert rendered.subject.startswith("Low: ")
     assert rendered.text.startswith("CSIRT Example saw this, ")

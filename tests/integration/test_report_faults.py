@@ -21,9 +21,10 @@ from integration.helpers_run import (
     event,
     group,
     reporter,
+    text_of,
 )
 
-from mentat_reporter import mails
+from mentat_reporter import rendering
 from mentat_reporter.errors import TemplateError
 from mentat_reporter.render.templates import Templates
 from mentat_reporter.result import RunResult
@@ -273,7 +274,7 @@ def test_what_a_groups_row_says_wrong_is_named_and_the_default_used(
     assert named(result, "group ", *words)
     assert reporter.told() == {ALICE: ["one"], CAROL: ["three"]}
     assert sorted(reporter.recipients()) == [ALICE, CAROL]
-    [text] = [mail.get_content() for mail in reporter.mails() if mail["To"] == ALICE]
+    [text] = [text_of(mail) for mail in reporter.mails() if mail["To"] == ALICE]
     assert "possible problems" in text.lower()
     assert any(kind == "group" for kind, _ in quarantine(reporter))
 
@@ -396,13 +397,13 @@ def test_a_sites_template_that_fails_is_named_and_the_shipped_one_used(reporter:
 
 def _body(mail: EmailMessage) -> list[str]:
     """Return a mail's words, but for those that have its label."""
-    return [word for word in mail.get_content().split() if "M2026" not in word]
+    return [word for word in text_of(mail).split() if "M2026" not in word]
 
 
 def test_a_template_that_takes_too_long_is_named_and_not_asked_again(
     reporter: Reporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mails, "PATIENCE", 0.3)
+    monkeypatch.setattr(rendering, "PATIENCE", 0.3)
     reporter.groups()
     site(reporter, "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}")
     reporter.store(event("one", AT), event("two", AT, "198.51.100.1"), event("three", AT, "203.0.113.1"))
@@ -421,7 +422,8 @@ def test_a_unit_whose_shipped_template_fails_as_well_is_tried_again(
     reporter.groups()
     reporter.store(event("one", AT, severity="high"))
     with monkeypatch.context() as patch:
-        patch.setattr(Templates, "_render", lambda *_, **__: (_ for _ in ()).throw(TemplateError("no")))
+        for name in ("render", "render_shipped"):
+            patch.setattr(Templates, name, lambda *_, **__: (_ for _ in ()).throw(TemplateError("no")))
         result = reporter.run(START)
     assert named(result, f"group {ALICE}, high source failed and will be tried again", "no")
     assert (reporter.reports(), reporter.mails()) == ([], [])
@@ -443,7 +445,7 @@ def test_a_template_that_works_is_used(reporter: Reporter) -> None:
     [mail] = reporter.mails()
     assert result.exit_code == 0
     assert str(mail["Subject"]).endswith("] Of Red Team")
-    assert mail.get_content().strip() == "1 events 49"
+    assert text_of(mail).strip() == "1 events 49"
 
 
 def test_only_the_groups_with_the_bad_template_are_concerned(reporter: Reporter) -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from integration.helpers_run import DAY, HOUR, MINUTE, START, Reporter, reporter
+from integration.helpers_run import DAY, HOUR, MINUTE, START, Reporter, reporter, text_of
 
 from mentat_reporter import imports
 from mentat_reporter.core.model import SEVERITIES
@@ -81,7 +81,7 @@ def test_every_report_is_mailed_and_every_mail_can_be_read(filled: Reporter) -> 
     assert result.delivered["sent"] == len(mails) == len(mailed)
     for mail in mails:
         assert mail.defects == []
-        assert mail.get_content().strip()
+        assert text_of(mail).strip()
 
 
 def test_a_regular_run_of_the_next_day_holds_the_same_problems(filled: Reporter) -> None:

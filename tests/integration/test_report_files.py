@@ -35,11 +35,10 @@ def folder(reporter: Reporter) -> Path:
 
 
 def files(reporter: Reporter) -> dict[str, list[Any]]:
-    """Return the events of each file by the label in its name."""
+    """Return the events of each JSON file by the label in its name."""
     return {
         path.name.removeprefix("security-report-").removesuffix(".json"): json.loads(path.read_bytes())
-        for path in folder(reporter).rglob("*")
-        if path.is_file()
+        for path in folder(reporter).rglob("security-report-*.json")
     }
 
 
@@ -72,7 +71,7 @@ def test_a_file_lies_under_the_day_that_its_label_names(reporter: Reporter) -> N
 
     reporter.run(START)  # catches up, a day at a time
 
-    [path] = [path for path in folder(reporter).rglob("*.json") if b'"two"' in path.read_bytes()]
+    [path] = [path for path in folder(reporter).rglob("security-*.json") if b'"two"' in path.read_bytes()]
     assert path.parent.name == path.name.removeprefix("security-report-M")[:8] == "20260503"
 
 
@@ -83,7 +82,7 @@ def test_messages_are_as_they_are_stored_byte_by_byte(reporter: Reporter) -> Non
 
     reporter.run(START)
 
-    contents = [path.read_bytes() for path in folder(reporter).rglob("*.json")]
+    contents = [path.read_bytes() for path in folder(reporter).rglob("security-*.json")]
     assert contents == [b"[\n" + message + b"\n]\n"] * 2
 
 
@@ -104,7 +103,7 @@ def test_what_is_no_strict_json_is_written_as_it_was_understood(reporter: Report
 
     reporter.run(START)
 
-    [path] = folder(reporter).rglob("*.json")
+    [path] = folder(reporter).rglob("security-*.json")
 
     def refuse(name: str) -> None:
         raise AssertionError(f"{name} is no JSON")
@@ -162,7 +161,8 @@ def test_d1_a_file_that_cannot_be_written_puts_its_unit_off(
 
     assert result.exit_code == 3
     [failure] = [line for line in result.failures if "will be tried again" in line]
-    assert str(error.strerror) in failure
+    assert f"report files cannot be written below {reporter.home}/reports: {error.strerror}" in failure
+    assert "; make room or allow it, or name another folder (reports_dir" in failure
     assert reporter.told() == {BOB: ["b"]}
     assert reporter.recipients() == [BOB]
     assert len(files(reporter)) == 1
@@ -238,5 +238,5 @@ def test_a_report_is_read_as_json_by_others(reporter: Reporter) -> None:
 
     reporter.run(START)
 
-    [path] = folder(reporter).rglob("*.json")
+    [path] = folder(reporter).rglob("security-*.json")
     assert [message["Format"] for message in orjson.loads(path.read_bytes())] == ["IDEA0"]

@@ -68,6 +68,7 @@ def test_a_report_sets_the_thresholds_of_its_severity(reporter: Reporter) -> Non
             "relapsetime": ttltime - (timing.relapse or 0 * DAY),
             "ttltime": ttltime,
             "report_label": labels[severity],
+            "first_label": labels[severity],
         }
 
 

@@ -17,8 +17,9 @@ TIERS: Final[tuple[frozenset[str], ...]] = (
     frozenset(
         {
             "run", "imports", "session", "links", "outside", "interrupts", "dispatch", "today", "unit",
-            "mails", "reportfiles", "deal", "rounds", "clocks", "result", "delivery", "settings",
-            "settings_checks", "settings_keys", "settings_values", "lock", "files", "digest",
+            "mails", "rendering", "preview", "restoring", "filing",
+            "deal", "rounds", "clocks", "result", "delivery", "settings", "settings_checks",
+            "settings_keys", "settings_values", "lock", "files", "digest", "signing", "threads",
         }
     ),
     frozenset({"store", "render", "filters"}),
@@ -35,6 +36,7 @@ PLACES: Final = {
     "babel": "render",
     "pytz": "render",
     "smtplib": "delivery",
+    "gnupg": "signing",
     "ransack": "filters",
     "pynspect": "filters",
 }

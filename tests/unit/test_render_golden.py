@@ -1,21 +1,27 @@
 """Whole mails and texts, kept under tests/golden/ and read like prose; UPDATE_GOLDEN=1 writes them anew."""
 
-import email
-import email.policy
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import pytest
 from factories import CLASSES, HI, LO, compiled_catalogues, detail, entry, report
+from strictmail import read_mail
 
+from mentat_reporter.core.listing import DayFigures, Listed
 from mentat_reporter.core.model import Counters, Detail, MailPlan, Report
-from mentat_reporter.render.message import Frame, build
+from mentat_reporter.filing.page import DETAILED, ROWS, VALUES
+from mentat_reporter.render.enclosed import NOTHING, Attachment, Enclosed, LeftOut
+from mentat_reporter.render.message import Answers, Frame, build
+from mentat_reporter.render.pages import index_of
 from mentat_reporter.render.templates import Templates
+from mentat_reporter.render.view import File, Limits
 
 GOLDEN: Final = Path(__file__).parents[1] / "golden"
+LOCALES: Final = ("en", "cs", "de", "fr", "pl", "sk")
 FRAME: Final = Frame(
     sender="CSIRT Example <abuse@csirt.example>",
     reply_to=("abuse@csirt.example",),
@@ -29,6 +35,10 @@ FRAME: Final = Frame(
 @pytest.fixture(scope="module", autouse=True)
 def _catalogues() -> None:
     compiled_catalogues()
+
+
+def in_prague(told: Report, template: str, locale: str) -> Report:
+    return replace(told, template=template, locale=locale, timezone="Europe/Prague")
 
 
 def hours(**events: int) -> dict[datetime, int]:
@@ -128,27 +138,92 @@ def compare(name: str, found: str) -> None:
         assert found == file.read()
 
 
+def templates() -> Templates:
+    return Templates(
+        None,
+        {"organisation": "CSIRT Example"},
+        CLASSES,
+        contact="abuse@csirt.example",
+        reports_url="https://reports.csirt.example",
+    )
+
+
+ENCLOSED: Final[dict[str, Enclosed]] = {
+    "summary": Enclosed(
+        left_out=(LeftOut("security-report-M20260113SL-7QK2F9XA.zip", 14_680_064),),
+        folder="https://reports.csirt.example/20260113",
+    ),
+    "extra": Enclosed(
+        attachments=(
+            Attachment("security-report-M20260113EL-7QK2F9XA.zip", "application/zip", bytes(1234)),
+            Attachment("recon-scanning.xarf.json", "application/json", b'{"xarf_version": "4.2.0"}\n'),
+        ),
+        squeezed=True,
+        unmapped=("attempt-login-ssh/password",),
+    ),
+    "target": NOTHING,
+}
+"""What goes with each: something too large, something compressed, and nothing."""
+ANSWERS: Final = {
+    "summary": Answers("<first@csirt.example>", ("<first@csirt.example>", "<second@csirt.example>")),
+    "extra": Answers("<summary@csirt.example>", ("<summary@csirt.example>",)),
+    "target": None,
+}
+
+
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("locale", ["en", "cs"])
+@pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("template", ["default", "another"])
 def test_each_kind_reads_as_its_golden_copy(kind: str, locale: str, template: str) -> None:
-    templates = Templates(None, {"organisation": "CSIRT Example"}, CLASSES, contact="abuse@csirt.example")
-
-    rendered = templates.render(KINDS[kind](), template=template, locale=locale, timezone="Europe/Prague")
+    rendered = templates().render(in_prague(KINDS[kind](), template, locale), ENCLOSED[kind])
 
     compare(f"{kind}-{template}-{locale}.txt", f"{rendered.subject}\n\n{rendered.text}")
+    compare(f"{kind}-{template}-{locale}.html", rendered.html)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("locale", ["en", "cs"])
+@pytest.mark.parametrize("locale", LOCALES)
 def test_each_kind_is_mailed_as_its_golden_copy(kind: str, locale: str) -> None:
-    templates = Templates(None, {}, CLASSES, contact="abuse@csirt.example")
-    told = KINDS[kind]()
-    rendered = templates.render(told, template="another", locale=locale, timezone="Europe/Prague")
+    told = in_prague(KINDS[kind](), "another", locale)
+    enclosed = ENCLOSED[kind]
+    rendered = templates().render(told, enclosed)
 
-    mail = build(told, rendered, FRAME, reply_to_id="<first@csirt.example>" if kind == "extra" else None)
+    mail = build(told, rendered, FRAME, answers=ANSWERS[kind], attachments=enclosed.attachments)
 
     compare(f"{kind}-{locale}.eml", mail.content.decode("ascii"))
-    parsed = email.message_from_bytes(mail.content, policy=email.policy.default)
-    assert parsed.defects == []
-    assert parsed.get_content().replace("\r\n", "\n") == rendered.text
+    read = read_mail(mail.content)
+    assert read.leaf("text/plain").text == rendered.text
+    assert read.leaf("text/html").text == rendered.html
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("locale", LOCALES)
+def test_the_page_of_each_kind_reads_as_its_golden_copy(kind: str, locale: str) -> None:
+    told = in_prague(KINDS[kind](), "default", locale)
+    files = (File("security-report.json", "12 kB"), File("security-report.csv", "3.4 kB"))
+
+    page = templates().render_page(told, "page.html", Limits(ROWS, DETAILED, VALUES), files=files)
+
+    compare(f"page-{kind}-{locale}.html", page)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_the_list_of_reports_reads_as_its_golden_copy(locale: str) -> None:
+    extra_of = Listed(
+        "M20260113EL-7QK2F9XA", "extra", "low", False, False, True, HI, 38,
+        ("abuse@org0006.example",), ("recon-scanning", "attempt-login-ssh/password"), 2, ("192.0.2.15",), 1,
+    )  # fmt: skip
+    attacked = extra_of._replace(
+        label="M20260112TH-2ZK3QQ7B", type="target", severity="high", mailed=False, shadow=True,
+        created=LO, events=4, classes=("attempt-exploit",), class_count=1,
+        addresses=("192.0.2.200", "192.0.2.201"), address_count=1_201,
+    )  # fmt: skip
+    days = tuple(
+        DayFigures(day, 2 * number, {"low": 30 * number, "high": number})
+        for number, day in enumerate((date(2026, 1, 10), date(2026, 1, 12), date(2026, 1, 13)))
+    )
+    reader = templates().reader(locale, "Europe/Prague")
+
+    index = index_of((extra_of, attacked), days, 3, "13 Jan 2026 01:10 UTC+01:00", reader)
+
+    compare(f"index-{locale}.html", templates().render_index(index, "default", locale))

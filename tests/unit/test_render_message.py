@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mentat_reporter.core.model import Entry, MailPlan, Report
 from mentat_reporter.errors import MailError
-from mentat_reporter.render.message import Frame, build, subject
+from mentat_reporter.render.message import Answers, Frame, build, subject
 from mentat_reporter.render.templates import Rendered
 
 FRAME = Frame(
@@ -55,7 +55,7 @@ def test_a_mail_has_the_headers_of_a_report() -> None:
         mail=MailPlan(to=("a@x.example",), cc=("b@x.example", "c@x.example"), bcc=("d@x.example",)),
     )
 
-    mail = build(told, WORDS, FRAME, reply_to_id="<summary@csirt.example>")
+    mail = build(told, WORDS, FRAME, answers=Answers("<summary@csirt.example>", ("<summary@csirt.example>",)))
 
     message = email.message_from_bytes(mail.content, policy=email.policy.default)
     assert dict(message.items()) == {

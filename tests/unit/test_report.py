@@ -326,16 +326,18 @@ FORCED = {"template": "forced", "locale": "de", "timezone": "Asia/Tokyo"}
 
 @pytest.mark.parametrize("name", ["template", "locale", "timezone"])
 def test_what_is_forced_stands_before_the_group_and_the_group_before_the_default(name: str) -> None:
-    own = Group(name=A, **{name: OWN[name]})  # type: ignore[arg-type] # one of the three texts
+    own_look: dict[str, Any] = {name: OWN[name]}
+    forced: dict[str, Any] = {name: FORCED[name]}
+    own = Group(name=A, **own_look)
 
     def looks(group: Group, **changes: Any) -> Look:
         [report] = built([sighting(event())], at=desk(group, **changes))
         return Look(report.template, report.locale, report.timezone)
 
     assert looks(Group(name=A)) == DEFAULT
-    assert looks(own) == DEFAULT._replace(**{name: OWN[name]})
-    assert looks(own, force_look={name: FORCED[name]}) == DEFAULT._replace(**{name: FORCED[name]})
-    assert looks(Group(name=A), force_look={name: FORCED[name]}) == DEFAULT._replace(**{name: FORCED[name]})
+    assert looks(own) == DEFAULT._replace(**own_look)
+    assert looks(own, force_look=forced) == DEFAULT._replace(**forced)
+    assert looks(Group(name=A), force_look=forced) == DEFAULT._replace(**forced)
 
 
 def test_the_look_is_that_of_the_first_group_that_wants_the_report() -> None:
@@ -528,3 +530,32 @@ def test_mail_rules_of_the_desk_hold_for_all_reports() -> None:
     assert {report.mail for report in built([sighting(event())], at=here)} == {
         MailPlan((A,), (), (), ("me@x",))
     }
+
+
+# Where events are told
+
+
+def test_a_report_knows_where_each_of_its_events_is_told_the_first_to_the_last() -> None:
+    early, late = event("z"), event("a", EventTime=(START + timedelta(hours=1)).isoformat())
+    seen = [sighting(late), sighting(early, "192.0.2.2"), sighting(early)]
+
+    summary, *extras = built(seen, at=desk(Group(name=A, mode="both", emails={"low": (A,)})))
+
+    def shown(report: Report) -> list[tuple[str, list[str]]]:
+        return [(name, [place.address for place in found]) for name, found in report.places.items()]
+
+    assert shown(summary) == [("z", ["192.0.2.1", "192.0.2.2"]), ("a", ["192.0.2.1"])]
+    assert [shown(extra) for extra in extras] == [
+        [("z", ["192.0.2.1"]), ("a", ["192.0.2.1"])],
+        [("z", ["192.0.2.2"])],
+    ]
+
+
+def test_an_event_is_told_once_at_an_address_as_what_is_new_first() -> None:
+    seen = sighting(event("one"))
+    other = Problem(False, "another", seen.address)
+
+    [report] = built([seen], [(seen, other, OLD)])
+
+    assert [place.event_class for place in report.places["one"]] == [seen.event.source.event_class]
+    assert report.places.keys() == set(report.statistics["list_ids"])

@@ -1,4 +1,4 @@
--- Mails between the unit that made them and the server that takes them. Who calls: store/outbox.py.
+-- Mails between the unit that made them and the server that takes them. Who calls: store/outbox.py and store/mailed.py.
 
 -- name: enqueue
 -- Store finished mails with their recipients; one whose Message-ID stands already is left as it stands.
@@ -21,6 +21,17 @@ with mail as (
     on conflict do nothing
 )
 select id from mail order by id
+
+-- name: told_by
+-- The mails of reports, each with that of its summary if it is an extra report.
+select given.label, own.id, own.message_id, summary.id, summary.message_id
+from unnest(%(labels)s::text[]) as given (label)
+left join mentat_reporter.outbox as own on own.report_label = given.label
+left join reports_events as report on report.label = given.label
+left join reports_events as parent on parent.id = report.parent_id
+left join mentat_reporter.outbox as summary on summary.report_label = parent.label
+where own.id is not null or summary.id is not null
+order by own.id desc, summary.id desc
 
 -- name: due
 -- Mails to be tried now, oldest first: those of `only`, or all when that is null.

@@ -2,7 +2,8 @@
 
 -- name: thresholds
 -- The thresholds of the problems that a unit saw.
-select t.shadow, t.event_class, t.source, t.thresholdtime, t.relapsetime, t.ttltime, t.report_label
+select t.shadow, t.event_class, t.source, t.thresholdtime, t.relapsetime, t.ttltime, t.report_label,
+       t.first_label
 from mentat_reporter.threshold t
 join unnest(%(shadows)s::boolean[], %(classes)s::text[], %(sources)s::text[]) as seen (shadow, class, source)
   on seen.shadow = t.shadow and seen.class = t.event_class and seen.source = t.source
@@ -11,7 +12,7 @@ where t.group_name = %(group)s and t.severity = %(severity)s and t.direction = %
 -- name: expired
 -- The thresholds of a unit that have run out by `hi`, with what was held since they were set.
 select t.shadow, t.event_class, t.source, t.thresholdtime, t.relapsetime, t.ttltime, t.report_label,
-       h.event_id, h.createtime
+       t.first_label, h.event_id, h.createtime
 from mentat_reporter.threshold t
 left join mentat_reporter.thresholded_event h
   on h.group_name = t.group_name and h.severity = t.severity and h.direction = t.direction
@@ -60,14 +61,14 @@ where h.group_name = gone.group_name and h.severity = gone.severity and h.direct
 -- Set thresholds; never backwards, as when an old window is worked again.
 insert into mentat_reporter.threshold as t
     (group_name, severity, direction, shadow, event_class, source,
-     thresholdtime, relapsetime, ttltime, report_label)
+     thresholdtime, relapsetime, ttltime, report_label, first_label)
 select %(group)s, %(severity)s, %(direction)s, told.shadow, told.class, told.source,
-       %(thresholdtime)s, %(relapsetime)s, %(ttltime)s, told.label
-from unnest(%(shadows)s::boolean[], %(classes)s::text[], %(sources)s::text[], %(labels)s::text[])
-     as told (shadow, class, source, label)
+       %(thresholdtime)s, %(relapsetime)s, %(ttltime)s, told.label, told.first_label
+from unnest(%(shadows)s::boolean[], %(classes)s::text[], %(sources)s::text[], %(labels)s::text[],
+            %(first_labels)s::text[]) as told (shadow, class, source, label, first_label)
 on conflict (group_name, severity, direction, shadow, event_class, source) do update
 set thresholdtime = excluded.thresholdtime, relapsetime = excluded.relapsetime,
-    ttltime = excluded.ttltime, report_label = excluded.report_label
+    ttltime = excluded.ttltime, report_label = excluded.report_label, first_label = excluded.first_label
 where excluded.thresholdtime >= t.thresholdtime
 
 -- name: hold

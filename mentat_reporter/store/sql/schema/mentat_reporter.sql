@@ -61,6 +61,7 @@ create table mentat_reporter.threshold (
     relapsetime timestamptz not null,
     ttltime timestamptz not null,
     report_label text not null,
+    first_label text not null,                 -- stays when a relapse renews the row: its mail is answered
     primary key (group_name, severity, direction, shadow, event_class, source)
 );
 create index threshold_ttltime on mentat_reporter.threshold (severity, ttltime);
@@ -126,6 +127,7 @@ create table mentat_reporter.outbox (
     settled timestamptz
 );
 create index outbox_due on mentat_reporter.outbox (next_attempt, id) where state in ('pending', 'sending', 'deferred');
+create index outbox_report_label on mentat_reporter.outbox (report_label);
 create index outbox_held on mentat_reporter.outbox (id) where state = 'held';
 
 create table mentat_reporter.outbox_recipient (

@@ -1,0 +1,62 @@
+"""Phrases take a short way through the sandbox; they must come out as Jinja2's own do."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from mentat_reporter.render.i18n import Reader, translations
+from mentat_reporter.render.sandbox import sandbox
+
+PHRASES = (
+    '{{ _("Report") }}',
+    '{{ gettext("Report") }}',
+    '{{ _("%(label)s: %(text)s", label=foreign, text="&") }}',
+    '{{ _("<b>100%%</b>") }}',
+    '{{ _("<b>100%%</b> %(number)d", number=7) }}',
+    "{% trans %}New problems{% endtrans %}",
+    "{% trans label=foreign %}<i>{{ label }}</i>{% endtrans %}",
+    "{% trans count=2, number=foreign %}{{ number }} event{% pluralize %}{{ number }} events{% endtrans %}",
+    "{% for number in [1, 2] %}{% set own = number %}{{ _('%(number)s', number=own) }}{% endfor %}",
+    "{% block one scoped %}{{ _('Report') }}{{ _(foreign) }}{% endblock %}",
+    '{{ ["Report", "Events"] | map("upper") | join(_("<br>")) }}',
+    "{% macro said(text) %}{{ _(text) }}{% endmacro %}{{ said(foreign) }}{{ said('Report') }}",
+)
+FOREIGN = "<script>&'\""
+
+
+def filled(environment: Any, name: str) -> list[str]:
+    template = environment.get_template(name)
+    return [template.render(foreign=FOREIGN) for _ in range(2)]
+
+
+@pytest.mark.parametrize("locale", ["en", "cs"])
+@pytest.mark.parametrize("name", ["phrase.txt", "phrase.html"])
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_a_phrase_is_said_as_jinja_says_it(phrase: str, name: str, locale: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(phrase)
+    catalogue = translations(locale)
+    usual = Environment(
+        loader=FileSystemLoader(tmp_path),
+        undefined=StrictUndefined,
+        autoescape=select_autoescape(["html"]),
+        extensions=["jinja2.ext.i18n"],
+    )
+    usual.install_gettext_translations(catalogue, newstyle=True)  # type: ignore[attr-defined]
+
+    ours = sandbox([tmp_path], catalogue, Reader(locale, "UTC"))
+
+    assert filled(ours, name) == filled(usual, name)
+
+
+@pytest.mark.parametrize(
+    "phrase", ['{{ _("%") }}', '{{ _("%(missing)s") }}', "{{ _() }}", "{{ _(nothing) }}"]
+)
+def test_a_phrase_that_cannot_be_said_fails_as_in_jinja(phrase: str, tmp_path: Path) -> None:
+    (tmp_path / "phrase.txt").write_text(phrase)
+    ours = sandbox([tmp_path], translations("en"), Reader("en", "UTC")).get_template("phrase.txt")
+
+    for _ in range(2):
+        with pytest.raises(Exception, match=r"."):
+            ours.render()
