@@ -10,6 +10,8 @@ from faults.sweep import VARIANTS, Sum, Variant, pairs, play, singles
 PARTS: Final = range(16)
 """In how many tests a sweep is divided, for as many processes as there are."""
 PAIRS: Final = 64
+DRAWN: Final = "150"
+"""Kills of a run that differs in its surroundings alone; `make sweep` does all of them."""
 SEED: Final = 2026
 FEWEST: Final = 150
 """Boundaries that the run at least has."""
@@ -43,14 +45,14 @@ def test_k1_a_run_killed_at_any_boundary_is_made_good_by_the_next(
 @pytest.mark.parametrize("part", PARTS)
 def test_k1_so_is_one_in_a_busy_server(arenas: Arenas, figures: Figures, part: int) -> None:
     arena = arenas(False)
-    points = singles(arena.boundaries("smtp"), "telling", SEED)
+    points = singles(arena.boundaries("smtp"), DRAWN, SEED)
     figures(sweep(arena, VARIANTS["noisy"], points, part))
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_k1_so_is_one_that_delivers_to_a_maildir(arenas: Arenas, figures: Figures, part: int) -> None:
     arena = arenas(False)
-    points = singles(arena.boundaries("maildir"), "telling", SEED)
+    points = singles(arena.boundaries("maildir"), DRAWN, SEED)
     figures(sweep(arena, VARIANTS["maildir"], points, part))
 
 
