@@ -8,7 +8,7 @@ from mentat_reporter.render.message import Mail, build
 from mentat_reporter.render.templates import Rendered
 from mentat_reporter.rendering import rendered
 from mentat_reporter.session import Session
-from mentat_reporter.threads import NO_THREADS, Threads
+from mentat_reporter.threads import NO_THREADS, Answering
 
 
 def body_of(session: Session, report: Report, enclosed: Enclosed) -> Rendered:
@@ -25,11 +25,11 @@ def mails_of(
     session: Session,
     built: Iterable[Report],
     enclose: Callable[[Report], Enclosed] = lambda _report: NOTHING,
-    threads: Threads = NO_THREADS,
+    answering: Answering = NO_THREADS.answers,
 ) -> dict[str, Mail]:
     """Render what is to be mailed, by label; who wants a report and has nobody to get it is named.
 
-    `enclose` gives a report's attachments, `threads` the mails that told of its problems before.
+    `enclose` gives a report's attachments, `answering` the mails that told of its problems before.
     """
     mails: dict[str, Mail] = {}
     for report in built:
@@ -42,7 +42,7 @@ def mails_of(
         enclosed = enclose(report)
         mails[report.label] = build(
             report, body_of(session, report, enclosed), session.today.frame,
-            answers=threads.answers(report, summary.message_id if summary else None),
+            answers=answering(report, summary.message_id if summary else None),
             attachments=enclosed.attachments,
             sign=session.sign,
         )  # fmt: skip

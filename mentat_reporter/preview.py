@@ -24,14 +24,14 @@ from mentat_reporter.filing.reports import ReportFiles
 from mentat_reporter.filters.patience import limited
 from mentat_reporter.mails import body_of, mails_of
 from mentat_reporter.outside import REAL, Outside
-from mentat_reporter.render.message import Answers, Mail
+from mentat_reporter.render.message import Mail
 from mentat_reporter.restoring import answers_of, report_of
 from mentat_reporter.run import check_groups, few_collections, work_due
 from mentat_reporter.session import Progress, Session, opened
 from mentat_reporter.settings import Settings
 from mentat_reporter.store import stored_reports
 from mentat_reporter.store.connection import Connection, explained, transaction
-from mentat_reporter.threads import Threads
+from mentat_reporter.threads import Answering
 
 LABEL: Final = re.compile(r"M[0-9]{8}[SET][ILMHC]-[0-9A-Za-z]{5,40}", re.ASCII)
 """Labels become names of files: nothing else gets further."""
@@ -107,15 +107,6 @@ def _reading(outside: Outside) -> Outside:
         return outside.connect(*values, limits={**limits, **_READ_ONLY}, **more)
 
     return replace(outside, connect=connect, files=replace(outside.files, sync=lambda _handle: None))
-
-
-class _AsSent(Threads):
-    """What the mail of a stored report answered."""
-
-    known: Answers | None = None
-
-    def answers(self, _report: Report, _summary: str | None) -> Answers | None:
-        return self.known
 
 
 class _Showing:
@@ -196,9 +187,8 @@ class _Showing:
             )
             return
         report = report_of(self._session, row)
-        threads = _AsSent()
-        threads.known = answers_of(self._session, row.label)
-        self.show([report], threads, beside=self._summary_of(report))
+        as_sent = answers_of(self._session, row.label)
+        self.show([report], lambda _report, _summary: as_sent, beside=self._summary_of(report))
 
     def _summary_of(self, extra: Report) -> list[Report]:
         """Return an extra report's summary, out of whose files its own are made."""
@@ -216,14 +206,14 @@ class _Showing:
     # Files
 
     def show(
-        self, reports: Sequence[Report], threads: Threads, beside: Sequence[Report] = ()
+        self, reports: Sequence[Report], answering: Answering, beside: Sequence[Report] = ()
     ) -> dict[str, Mail]:
         """Write the files of one unit's reports; return the mails by label.
 
         `beside` are reports that are needed for the others' attachments.
         """
         with ReportFiles(self._session, [*beside, *reports], root=self._room) as files:
-            mails = mails_of(self._session, reports, files.enclosed, threads)
+            mails = mails_of(self._session, reports, files.enclosed, answering)
             for report in reports:
                 mail = mails.get(report.label)
                 if mail is not None:

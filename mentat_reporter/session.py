@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mentat_reporter.core.model import Report
     from mentat_reporter.delivery.deliver import DeliveryResult
     from mentat_reporter.render.message import Mail, Sign
-    from mentat_reporter.threads import Threads
+    from mentat_reporter.threads import Answering
     from mentat_reporter.today import Today
 
 LOCK_PATIENCE: Final = 10.0
@@ -37,7 +37,7 @@ BACKOFFS: Final = (1.0, 5.0, 20.0)
 Progress = Callable[[str], None]
 Done = TypeVar("Done")
 Job = tuple[Unit, Window]
-Show = Callable[["Sequence[Report]", "Threads"], "Mapping[str, Mail]"]
+Show = Callable[["Sequence[Report]", "Answering"], "Mapping[str, Mail]"]
 """Takes a unit's reports, and the mails that told of their problems before; returns their mails by label."""
 
 

@@ -1,11 +1,14 @@
 """Which mails a mail answers, so that mail programs show together what is told of one problem."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from mentat_reporter.core.model import Problem, Report
 from mentat_reporter.render.message import Answers
 from mentat_reporter.store.mailed import ToldBy
+
+Answering = Callable[[Report, str | None], Answers | None]
+"""A report, and the Message-ID of its summary if that is mailed → what its own mail answers."""
 
 MOST: Final = 20
 """Mails that one names; a report of many problems would name as many."""

@@ -225,7 +225,7 @@ def work(
     mails: Mapping[str, Mail]
     if session.writes:
         with ReportFiles(session, decision.reports) as files:
-            mails = mails_of(session, decision.reports, files.enclosed, decision.threads)
+            mails = mails_of(session, decision.reports, files.enclosed, decision.threads.answers)
             if not session.moves_state:
                 session.in_doubt = (job, [report.label for report in decision.reports])
             with transaction(session.main):
@@ -233,9 +233,9 @@ def work(
                 if session.moves_state:
                     _move(session, unit, opened, intake, decision, retry)
     elif session.show is not None:
-        mails = session.show(decision.reports, decision.threads)
+        mails = session.show(decision.reports, decision.threads.answers)
     else:
-        mails = mails_of(session, decision.reports, threads=decision.threads)
+        mails = mails_of(session, decision.reports, answering=decision.threads.answers)
         _foretell(session, decision.reports, mails)
     if not session.moves_state:
         session.finished.add(job)
