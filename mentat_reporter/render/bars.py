@@ -44,13 +44,18 @@ def levels(hours: Mapping[datetime, int], to: Scale, reader: Reader) -> tuple[in
     """Return how high each cell is: 0 is none, 7 the busiest. Empty: there is nothing to draw."""
     if not to.cells:
         return ()
-    counts = [0] * to.cells
+    counts: dict[int, int] = {}
     for hour, events in hours.items():
         cell = min(_cell(hour, to, reader), to.cells - 1)
         if cell >= 0:
-            counts[cell] += events
-    peak = max(counts)
-    return tuple([-(-7 * count // peak) for count in counts]) if peak else ()
+            counts[cell] = counts.get(cell, 0) + events
+    peak = max(counts.values(), default=0)
+    if not peak:
+        return ()
+    found = [0] * to.cells
+    for cell, count in counts.items():
+        found[cell] = -(-7 * count // peak)
+    return tuple(found)
 
 
 def moment_of(cell: int, of: Scale, reader: Reader) -> str:

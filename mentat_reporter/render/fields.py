@@ -1,8 +1,9 @@
 """The details of an address: which fields are shown, in what order, and under what name."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import islice, product
+from operator import attrgetter, itemgetter
 from typing import Final, Literal, NamedTuple
 
 from mentat_reporter.core.model import UNKNOWN, Detail, Direction, Entry
@@ -104,6 +105,17 @@ _OF_THE_OTHER: Final = {"source": N_("%(field)s (source)"), "target": N_("%(fiel
 
 _MAIN: Final[tuple[Group, ...]] = ("main",)
 _ATTACH: Final[tuple[Group, ...]] = ("attach",)
+_LISTS: Final[Mapping[Group, Callable[[Detail], Mapping[str, Mapping[str, None]]]]] = {
+    "main": attrgetter("main_lists"),
+    "source": attrgetter("source_lists"),
+    "target": attrgetter("target_lists"),
+    "attach": attrgetter("attach_lists"),
+}
+_NUMBERS: Final[Mapping[Group, Callable[[Detail], Mapping[str, float]]]] = {
+    "main": attrgetter("main_numbers"),
+    "source": attrgetter("source_numbers"),
+    "target": attrgetter("target_numbers"),
+}
 _MAIN_USUAL: Final = frozenset({"conncount", "flowcount", "packetcount", "bytecount"})
 _OWN_USUAL: Final = frozenset({"hostname", "mac", "port", "proto", "services", "url", "email"})
 _OTHER_USUAL: Final = frozenset({"port"})
@@ -120,17 +132,37 @@ class _Wish(NamedTuple):
 class _Chosen(NamedTuple):
     """The names that an event class lists in each group of fields."""
 
-    main: tuple[str, ...]
-    source: tuple[str, ...]
-    target: tuple[str, ...]
-    attach: tuple[str, ...]
+    main: tuple[str, ...] = ()
+    source: tuple[str, ...] = ()
+    target: tuple[str, ...] = ()
+    attach: tuple[str, ...] = ()
+
+
+_USUAL: Final = _Chosen()
+
+
+class _ListPlan(NamedTuple):
+    """A list that is wanted, under its name in the reader's language."""
+
+    label: str
+    name: str
+    clean: Callable[[object], str]
+    values: Callable[[Detail], Mapping[str, Mapping[str, None]]]
+
+
+class _NumberPlan(NamedTuple):
+    """A number that is wanted, as above."""
+
+    label: str
+    name: str
+    values: Callable[[Detail], Mapping[str, float]]
 
 
 class _Plan(NamedTuple):
-    """The fields that are wanted, each with its group, in their order."""
+    """The fields that are wanted, in their order."""
 
-    lists: tuple[tuple[_List, Group], ...]
-    numbers: tuple[tuple[_Number, Group], ...]
+    lists: tuple[_ListPlan, ...]
+    numbers: tuple[_NumberPlan, ...]
 
 
 def fields_of(
@@ -140,27 +172,39 @@ def fields_of(
 
     `displayed` chooses fields, else the usual ones stand.
     """
+    chosen = (
+        _Chosen(**{group: displayed.get(group, ()) for group in _Chosen._fields}) if displayed else _USUAL
+    )
+    plan = _plan(chosen, direction, bool(entry.address), reader.gettext)
     wish = _Wish(direction, most, reader)
-    chosen = _Chosen._make(tuple(displayed.get(group, ())) for group in _Chosen._fields)
-    plan = _plan(chosen, direction, bool(entry.address))
-    detectors = sorted(entry.details.keys() - {UNKNOWN})
+    detectors = [name for name in sorted(entry.details) if name != UNKNOWN]
     found = [_cut(reader.gettext("Detectors"), detectors, inert, wish)]
     found += _lists(entry, plan.lists, wish)
     found += _numbers(entry, plan.numbers, wish)
-    return tuple(known for known in found if known.values)
+    return tuple([known for known in found if known.values])
 
 
 @lru_cache(maxsize=1024)
-def _plan(displayed: _Chosen, direction: Direction, has_address: bool) -> _Plan:
-    """Return which fields a class shows; it is the same for all its addresses."""
+def _plan(
+    displayed: _Chosen, direction: Direction, has_address: bool, gettext: Callable[[str], str]
+) -> _Plan:
+    """Return which fields a class shows: the same for all its addresses and all who read that language."""
     wanted = _wanted(displayed, direction, has_address=has_address)
     other: Direction = "target" if direction == "source" else "source"
     sides: tuple[Group, ...] = (direction, other)
     lists = (*product(_SIDE_LISTS, sides), *product(_MAIN_LISTS, _MAIN), *product(_ATTACH_LISTS, _ATTACH))
     numbers = (*product(_MAIN_NUMBERS, _MAIN), *product(_SIDE_NUMBERS, sides))
     return _Plan(
-        tuple((known, group) for known, group in lists if known.name.lower() in wanted[group]),
-        tuple((known, group) for known, group in numbers if known.name.lower() in wanted[group]),
+        tuple(
+            _ListPlan(_label(known, group, direction, gettext), known.name, known.clean, _LISTS[group])
+            for known, group in lists
+            if known.name.lower() in wanted[group]
+        ),
+        tuple(
+            _NumberPlan(_label(known, group, direction, gettext), known.name, _NUMBERS[group])
+            for known, group in numbers
+            if known.name.lower() in wanted[group]
+        ),
     )
 
 
@@ -172,61 +216,51 @@ def _wanted(displayed: _Chosen, direction: Direction, *, has_address: bool) -> d
     return {"main": _MAIN_USUAL, "attach": frozenset(), **sides}
 
 
-_LISTS: Final[Mapping[str, Callable[[Detail], Mapping[str, Mapping[str, None]]]]] = {
-    "main": lambda detail: detail.main_lists,
-    "source": lambda detail: detail.source_lists,
-    "target": lambda detail: detail.target_lists,
-    "attach": lambda detail: detail.attach_lists,
-}
-_NUMBERS: Final[Mapping[str, Callable[[Detail], Mapping[str, float]]]] = {
-    "main": lambda detail: detail.main_numbers,
-    "source": lambda detail: detail.source_numbers,
-    "target": lambda detail: detail.target_numbers,
-}
+def _label(known: _List | _Number, group: str, direction: Direction, gettext: Callable[[str], str]) -> str:
+    sided = _SIDED.get((group, known.name))
+    if sided:
+        return gettext(sided)
+    label = gettext(known.label)
+    if group in {direction, "main", "attach"}:
+        return label
+    return gettext(_OF_THE_OTHER[group]) % {"field": label}
 
 
-def _lists(entry: Entry, every: Iterable[tuple[_List, Group]], wish: _Wish) -> Iterable[Field]:
-    for known, group in every:
-        values: dict[str, None] = {}
-        for detail in entry.details.values():
-            values.update(_LISTS[group](detail).get(known.name) or {})
-        if values:
-            yield _cut(_label(known, group, wish), _in_order(values), known.clean, wish)
+def _lists(entry: Entry, every: Iterable[_ListPlan], wish: _Wish) -> Iterator[Field]:
+    details = entry.details.values()
+    for label, name, clean, group in every:
+        found = [values for detail in details if (values := group(detail).get(name))]
+        if found:
+            values = found[0] if len(found) == 1 else {value: None for one in found for value in one}
+            yield _cut(label, _in_order(values), clean, wish)
 
 
-def _numbers(entry: Entry, every: Iterable[tuple[_Number, Group]], wish: _Wish) -> Iterable[Field]:
+def _numbers(entry: Entry, every: Iterable[_NumberPlan], wish: _Wish) -> Iterator[Field]:
     """Yield each number once a detector: two detectors may have counted the same packets."""
     several = len(entry.details) > 1
     said = wish.reader.number
-    for known, group in every:
+    details = sorted(entry.details.items(), key=itemgetter(0))
+    for label, name, group in every:
         counted = [
-            f"{said(value)} ({inert(name)})" if several and name != UNKNOWN else said(value)
-            for name, detail in sorted(entry.details.items(), key=lambda item: item[0])
-            if (value := _NUMBERS[group](detail).get(known.name, 0))
+            f"{said(value)} ({inert(detector)})" if several and detector != UNKNOWN else said(value)
+            for detector, detail in details
+            if (value := group(detail).get(name, 0))
         ]
         if counted:
-            yield _cut(_label(known, group, wish), counted, str, wish)
+            yield _cut(label, counted, str, wish)
 
 
 def _cut(label: str, values: Collection[str], clean: Callable[[object], str], wish: _Wish) -> Field:
-    shown = filter(None, map(clean, islice(values, wish.most)))
+    shown = [text for value in islice(values, wish.most) if (text := clean(value))]
     return field(label, *shown, more=max(0, len(values) - wish.most), reader=wish.reader)
 
 
 def _in_order(values: Mapping[str, None]) -> Collection[str]:
     """Ports come by number, everything else by its letters: events come in no order."""
+    if len(values) == 1:
+        return values
     return sorted(values, key=int if all(map(_is_port, values)) else None)
 
 
 def _is_port(text: str) -> bool:
     return len(text) <= _PORT_DIGITS and text.isascii() and text.isdigit()
-
-
-def _label(known: _List | _Number, group: str, wish: _Wish) -> str:
-    sided = _SIDED.get((group, known.name))
-    if sided:
-        return wish.reader.gettext(sided)
-    label = wish.reader.gettext(known.label)
-    if group in {wish.direction, "main", "attach"}:
-        return label
-    return wish.reader.gettext(_OF_THE_OTHER[group]) % {"field": label}

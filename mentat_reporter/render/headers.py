@@ -49,8 +49,10 @@ def mailbox(text: str) -> str:
 
 def header(name: str, value: str) -> str:
     """Write a header of free text, encoded where it must be."""
-    words = one_line(value, cap=_LONGEST_VALUE).split(" ")
-    return folded(name, _with_encoded_words(words))
+    line = one_line(value, cap=_LONGEST_VALUE)
+    if len(name) + 2 + len(line) <= _FOLD and line.isascii() and "=?" not in line:  # most are so
+        return f"{name}: {line}"
+    return folded(name, _with_encoded_words(line.split(" ")))
 
 
 def folded(name: str, words: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from mentat_reporter.render.addresses import valid_address
 from mentat_reporter.render.fields import Field
-from mentat_reporter.render.plain import BARE_HOST
+from mentat_reporter.render.plain import BARE_HOST, REMEMBERED, SHORT
 from mentat_reporter.render.rows import Row
 
 _SHADES: Final = (
@@ -23,15 +23,25 @@ _LINK: Final = "#0b5cad"
 _WEB: Final = re.compile(r"https?://[^\s\x00-\x1f\x7f\"'<>\\]+", re.IGNORECASE)
 
 
+_escaped = lru_cache(maxsize=REMEMBERED)(escape)
+
+
+def escaped(value: object) -> Markup:
+    """Return the value as `escape` does; most that a page shows was shown by another before."""
+    if type(value) is str and len(value) <= SHORT:
+        return _escaped(value)
+    return value if type(value) is Markup else escape(value)
+
+
 def value(text: str) -> Markup:
     """Return a foreign value on its own: its direction of writing ends with it, and it is no link.
 
     Mail programs make links of what looks like a host name; a tag within it keeps them from that.
     """
-    shown: str = escape(text)
+    shown = escaped(text)
     if "." in shown:
-        shown = BARE_HOST.sub(_split, shown)
-    return Markup(shown if text.isascii() else f"<bdi>{shown}</bdi>")
+        shown = Markup(BARE_HOST.sub(_split, shown))
+    return shown if text.isascii() else Markup(f"<bdi>{shown}</bdi>")
 
 
 def _split(host: re.Match[str]) -> str:
@@ -42,7 +52,7 @@ def values(field: Field) -> Markup:
     """Return what a detail says, its values as foreign ones."""
     plain = ", ".join(field.values)
     if field.text == plain:
-        return Markup(", ".join(map(value, field.values)))
+        return value(plain) if len(field.values) == 1 else Markup(", ".join(map(value, field.values)))
     before, found, after = field.text.partition(plain)
     if not found:
         return value(field.text)
@@ -57,13 +67,19 @@ def link(url: str) -> Markup:
     return Markup(f'<a href="{shown}" rel="noreferrer" style="color:{_LINK}">{shown}</a>')
 
 
-@lru_cache(maxsize=64)
 def mailto(address: str, label: str) -> Markup:
     """Return a link that begins a mail to the address, with the report's label in its subject."""
-    if valid_address(address) is None:
+    place = _mailbox(address)
+    if place is None:
         return value(address)
-    target = f"{quote(address, safe='@')}?subject={quote(f'[{label}]')}"
-    return Markup(f'<a href="mailto:{target}" style="color:{_LINK}">{escape(address)}</a>')
+    subject = quote(f"[{label}]")
+    return Markup(f'<a href="mailto:{place}?subject={subject}" style="color:{_LINK}">{escaped(address)}</a>')
+
+
+@lru_cache(maxsize=64)
+def _mailbox(address: str) -> str | None:
+    """Return an address as a URL has it, None if it is none; reports differ in their label alone."""
+    return None if valid_address(address) is None else quote(address, safe="@")
 
 
 def picture(row: Row, words: str) -> Markup:
@@ -91,5 +107,5 @@ def undashed(text: str) -> str:
 
 def tidy(text: str) -> str:
     """Drop blanks at both ends of lines, and empty lines; nothing but those: nothing."""
-    lines = [line for line in map(str.strip, text.split("\n")) if line]
-    return "\n".join(lines) + "\n" if lines else ""
+    lines = "\n".join(filter(None, map(str.strip, text.split("\n"))))
+    return lines + "\n" if lines else ""

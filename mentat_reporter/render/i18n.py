@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from functools import cache, lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytz
 
@@ -160,6 +160,16 @@ def _grouped(value: float, locale: str) -> bool:
     return abs(value) >= _GROUPED_FROM.get(locale.partition("_")[0], _KILO)
 
 
+class _Clock(NamedTuple):
+    """What a reader's clock shows: every time of a report is told in several forms, in mail and on page."""
+
+    local: datetime
+    time: str
+    ahead: timedelta
+    """Of UTC."""
+    offset: str
+
+
 class Reader:
     """Says times, numbers and sentences as one reader expects them. Times come in as aware UTC."""
 
@@ -172,20 +182,24 @@ class Reader:
         self.timezone = timezone
         self._zone = found
         self._babel = locale.replace("-", "_") if _babel_knows(locale) else self.locale
-        self.gettext = catalogue.gettext
+        self.gettext = lru_cache(maxsize=1024)(catalogue.gettext)
         self.ngettext = catalogue.ngettext
-        self.local = lru_cache(maxsize=4096)(self._local)
-        """The moment in the reader's zone."""
-        self.offset = lru_cache(maxsize=512)(self._offset)
-        """The offset of a moment: `UTC+01:00`, or `UTC`."""
+        self._clock = lru_cache(maxsize=4096)(self._clocked)
         self.span = lru_cache(maxsize=512)(self._span)
         """Both ends with their offset, once if it is the same."""
 
-    def _local(self, moment: datetime) -> datetime:
-        return moment.astimezone(self._zone)
+    def _clocked(self, moment: datetime) -> _Clock:
+        local = moment.astimezone(self._zone)
+        ahead = local.utcoffset() or timedelta(0)
+        return _Clock(local, local.isoformat(" ", "seconds")[11:19], ahead, _offset(ahead))
 
-    def _offset(self, moment: datetime) -> str:
-        return "UTC" + _offset(self.local(moment))
+    def local(self, moment: datetime) -> datetime:
+        """Return the moment in the reader's zone."""
+        return self._clock(moment).local
+
+    def offset(self, moment: datetime) -> str:
+        """Return the offset of a moment: `UTC+01:00`, or `UTC`."""
+        return self._clock(moment).offset
 
     def date(self, day: date) -> str:
         """Return a day: `12 Jan 2026`."""
@@ -193,22 +207,20 @@ class Reader:
 
     def minute(self, moment: datetime) -> str:
         """Return date and time without offset, seconds only when there are any: `12 Jan 2026 06:14`."""
-        local = self.local(moment)
-        return f"{self.date(local)} {local:%H:%M:%S}".removesuffix(":00")
+        local, time, *_ = self._clock(moment)
+        return f"{self.date(local)} {time}".removesuffix(":00")
 
     def moment(self, moment: datetime) -> str:
         """Return date, time and offset: `12 Jan 2026 06:14:34 UTC+01:00`."""
-        local = self.local(moment)
-        return f"{self.date(local)} {local:%H:%M:%S} UTC{_offset(local)}"
+        local, time, _, offset = self._clock(moment)
+        return f"{self.date(local)} {time} {offset}"
 
     def short(self, moment: datetime, usual: datetime) -> str:
         """Return a time for a table headed by `usual`: its year and offset only where they differ."""
-        local = self.local(moment)
-        there = self.local(usual)
-        same_year = local.year == there.year
-        day = _day(local.date(), self._babel, "MMMd" if same_year else "yMMMd")
-        turned = "" if local.utcoffset() == there.utcoffset() else f" UTC{_offset(local)}"
-        return f"{day} {local:%H:%M:%S}{turned}"
+        local, time, ahead, offset = self._clock(moment)
+        there = self._clock(usual)
+        day = _day(local.date(), self._babel, "MMMd" if local.year == there.local.year else "yMMMd")
+        return f"{day} {time}" if ahead == there.ahead else f"{day} {time} {offset}"
 
     def _span(self, lo: datetime, hi: datetime) -> str:
         first, last = self.offset(lo), self.offset(hi)
@@ -227,6 +239,8 @@ class Reader:
         return f"{self.number(shown)}\N{NO-BREAK SPACE}{unit}"
 
     def number(self, value: float) -> str:
+        if type(value) is int and -_KILO < value < _KILO:
+            return str(value)
         if value == int(value):
             whole = int(value)
             return (
@@ -244,11 +258,12 @@ def _babel_knows(locale: str) -> bool:
     return bool(exists(locale.replace("-", "_")))
 
 
-def _offset(local: datetime) -> str:
-    minutes = int((local.utcoffset() or timedelta(0)) / timedelta(minutes=1))
+@lru_cache(maxsize=256)
+def _offset(ahead: timedelta) -> str:
+    minutes = int(ahead / timedelta(minutes=1))
     if minutes == 0:
-        return ""
-    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+        return "UTC"
+    return f"UTC{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
 
 
 def N_(text: str) -> str:  # noqa: N802  (the name that extraction looks for)

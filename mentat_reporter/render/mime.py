@@ -8,16 +8,18 @@ CRLF; the same input gives the same bytes.
 import binascii
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 from urllib.parse import quote
 
 from mentat_reporter.render.enclosed import Attachment
-from mentat_reporter.render.plain import one_line
+from mentat_reporter.render.plain import REMEMBERED, SHORT, one_line
 
 _LONGEST: Final = 76  # RFC 2045
 _TOUCHY: Final = re.compile(rb"^(?:\.|From )[^\r\n]*|^[^\r\n]{77,}", re.MULTILINE)
 """Lines of quoted-printable that a server may change, and those that `binascii` makes too long."""
+_BEGINNINGS: Final = (b".", b"From ")
 _PLAIN_FILE_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,60}")
 _NAME_PIECE: Final = 60
 _BOUNDARY_DIGITS: Final = 24
@@ -25,19 +27,32 @@ _BOUNDARY_DIGITS: Final = 24
 
 def text_part(subtype: str, text: str) -> bytes:
     """Return `text/subtype` in UTF-8, quoted-printable; line ends of every kind become CRLF."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
-    body = binascii.b2a_qp("\r\n".join((*lines, "")).encode(errors="replace"), istext=True)
-    body = _TOUCHY.sub(lambda found: b"\r\n".join(_guarded(found[0])), body)
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = text.rstrip("\n").split("\n")
     head = (
         f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
     )
-    return head.encode() + body
+    body = [_remembered(line) if len(line) <= SHORT else _quoted(line) for line in lines]
+    return head.encode() + b"\r\n".join((*body, b""))
+
+
+def _quoted(line: str) -> bytes:
+    """Return a line in quoted-printable, on as many lines as it takes."""
+    encoded = binascii.b2a_qp(f"{line}\r\n".encode(errors="replace"), istext=True).removesuffix(b"\r\n")
+    if len(encoded) <= _LONGEST and not encoded.startswith(_BEGINNINGS):
+        return encoded
+    return _TOUCHY.sub(lambda found: b"\r\n".join(_guarded(found[0])), encoded)
+
+
+_remembered = lru_cache(maxsize=REMEMBERED)(_quoted)
+"""Most lines of a mail are those of others too: the style sheet, the usual sentences."""
 
 
 def _guarded(line: bytes) -> Iterator[bytes]:
     """Yield a line of quoted-printable as lines of the right length that begin with nothing special."""
     while True:
-        if line.startswith((b".", b"From ")):
+        if line.startswith(_BEGINNINGS):
             line = b"=%02X" % line[0] + line[1:]
         if len(line) <= _LONGEST:
             yield line

@@ -6,6 +6,10 @@ from typing import Any, Final
 
 WIDTH: Final = 78
 CAP: Final = 200
+SHORT: Final = 600
+"""The longest text, in characters, of which a result is remembered: that of longer ones would need room."""
+REMEMBERED: Final = 2048
+"""How many results of short texts are: what several reports of a group and their pages share."""
 _WIDEST: Final = 25
 """Columns for addresses in a table: every IPv4 address and most IPv6 ones as people write them."""
 
@@ -40,12 +44,19 @@ def inert(value: object) -> str:
     text = one_line(value)
     if "://" in text:
         text = _URL.sub(_defanged_url, text)
-    return _WWW.sub(r"\1[.]", text)
+    if "." in text and ("w" in text or "W" in text):
+        text = _WWW.sub(r"\1[.]", text)
+    return text
 
 
 def defanged(value: object) -> str:
     """Return running text with its URLs and host names defanged."""
-    return BARE_HOST.sub(lambda match: match[0].replace(".", "[.]"), inert(value))
+    text = inert(value)
+    return BARE_HOST.sub(_bare_defanged, text) if "." in text else text
+
+
+def _bare_defanged(match: re.Match[str]) -> str:
+    return match[0].replace(".", "[.]")
 
 
 def defanged_host(value: object) -> str:
@@ -88,15 +99,16 @@ def _paragraph(text: str, first: str, rest: str, width: int) -> str:
     if len(first) + len(text) <= width:
         return (first + text).rstrip(" ")
     lines = []
-    line = first
-    empty = True
-    for word in text.split(" "):
-        if not empty and len(line) + 1 + len(word) > width:
-            lines.append(line)
-            line, empty = rest, True
-        line = line + word if empty else f"{line} {word}"
-        empty = False
-    lines.append(line)
+    begun = first
+    while len(begun) + len(text) > width:
+        end = text.rfind(" ", 0, max(0, width - len(begun) + 1))
+        if end < 0:
+            end = text.find(" ")
+        if end < 0:
+            break
+        lines.append(begun + text[:end])
+        begun, text = rest, text[end + 1 :]
+    lines.append(begun + text)
     return "\n".join(lines)
 
 
@@ -159,7 +171,8 @@ def sentence(text: str) -> str:
 
 def tidy(text: str) -> str:
     """Drop blanks at the ends of lines, and blank lines beyond two."""
-    text = "\n".join(line.rstrip(" \t") for line in text.split("\n"))
+    if " \n" in text or "\t\n" in text or text.endswith((" ", "\t")):
+        text = "\n".join([line.rstrip(" \t") for line in text.split("\n")])
     while "\n\n\n\n" in text:
         text = text.replace("\n\n\n\n", "\n\n\n")
     return text.strip("\n") + "\n"

@@ -49,7 +49,7 @@ def row(
     number = reader.number(entry.count)
     before = one_line(entry.reference or "")
     heights = levels(entry.hours, pictures, reader) if values else ()
-    picture = "".join(BLOCKS[height] for height in heights)
+    picture = "".join([BLOCKS[height] for height in heights])
     fields: tuple[Field, ...] = ()
     if values:
         fields = fields_of(entry, report.direction, displayed, reader, values)

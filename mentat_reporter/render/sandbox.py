@@ -1,7 +1,8 @@
 """Where templates run: Jinja2 in a sandbox, and what is said of one that fails."""
 
+import re
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from functools import lru_cache, partial
 from gettext import NullTranslations
 from pathlib import Path
@@ -12,6 +13,7 @@ from jinja2 import (
     FileSystemLoader,
     PrefixLoader,
     StrictUndefined,
+    Template,
     TemplateNotFound,
     TemplateSyntaxError,
     pass_context,
@@ -19,11 +21,12 @@ from jinja2 import (
 )
 from jinja2 import TemplateError as JinjaError
 from jinja2.exceptions import SecurityError
-from jinja2.runtime import Context
+from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from mentat_reporter.render import html, pages, plain
+from mentat_reporter.render.compiling import SHARED_CODE, Generator
 from mentat_reporter.render.fields import Field
 from mentat_reporter.render.i18n import Reader
 from mentat_reporter.render.rows import Row
@@ -32,27 +35,48 @@ from mentat_reporter.render.view import ClassView, File, Part, View
 
 _MAX_BITS: Final = 4096
 _PHRASES: Final = 1024
-_VIEWS: Final = frozenset({View, Part, ClassView, Row, Field, File, *pages.VIEWS})
+_TEXTS: Final = frozenset({str, Markup})
+_OTHER_PLACE: Final = re.compile(r"%(?!%|\(\w+\)s)")
+"""A place in a phrase that is not like `%(name)s`."""
+_FILES: Final = 512
+_VIEWS: Final[tuple[Any, ...]] = (View, Part, ClassView, Row, Field, File, *pages.VIEWS)
+_FIELDS: Final[dict[type, frozenset[str]]] = {
+    **{known: frozenset(known._fields) for known in _VIEWS},
+    LoopContext: frozenset({"first", "last", "index", "index0"}),
+}
+"""What templates may read of what, without another look."""
+_escapes = lru_cache(maxsize=_FILES)(select_autoescape(["html"]))
 
 
 class _Gettext:
     """The `gettext` of templates, and their `_`: as Jinja2's own, but what has no variables is said once."""
 
     def __init__(self, translated: Callable[[str], str]) -> None:
-        self._plain = lru_cache(maxsize=_PHRASES)(translated)
-        self._whole = lru_cache(maxsize=_PHRASES)(self._without_variables)
+        self._translated = translated
+        self._plain = lru_cache(maxsize=_PHRASES)(self._looked_up)
+        self.whole = lru_cache(maxsize=_PHRASES)(self._without_variables)
 
     @pass_context
     def __call__(self, context: Context, text: str, /, **variables: Any) -> str:
         escaped = bool(context.eval_ctx.autoescape)
         if not variables:
-            return self._whole(text, escaped)
-        said = self._plain(text)
-        return Markup(said) % variables if escaped else said % variables  # noqa: S704 - ours, not an event's
+            return self.whole(text, escaped)
+        said, is_simple = self._plain(text)
+        if not escaped:
+            return said % variables
+        if is_simple and _TEXTS.issuperset(map(type, variables.values())):  # no object around each of them
+            shown = {name: html.escaped(value) for name, value in variables.items()}
+            return Markup(said % shown)  # noqa: S704 - the phrase is ours
+        return Markup(said) % variables  # noqa: S704 - as above
 
     def _without_variables(self, text: str, escaped: bool) -> str:
-        said = self._plain(text)
+        said, _ = self._plain(text)
         return Markup(said) % {} if escaped else said % {}  # noqa: S704 - as above
+
+    def _looked_up(self, text: str) -> tuple[str, bool]:
+        """Return the phrase in its language, and whether it takes variables as texts alone."""
+        said = self._translated(text)
+        return said, not _OTHER_PLACE.search(said)
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -62,6 +86,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
     """
 
     intercepted_binops = frozenset({"**"})
+    code_generator_class = Generator
+    escaped = staticmethod(html.escaped)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._loaded: dict[str, Template] = {}
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         if isinstance(left, int) and isinstance(right, int) and left.bit_length() * right > _MAX_BITS:
@@ -70,15 +100,45 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         if type(obj) is _Gettext:
-            kwargs.pop("_block_vars", None)
-            kwargs.pop("_loop_vars", None)
-            return obj(context, *args, **kwargs)
+            if kwargs:
+                kwargs.pop("_block_vars", None)
+                kwargs.pop("_loop_vars", None)
+            if kwargs or len(args) != 1:
+                return obj(context, *args, **kwargs)
+            return obj.whole(args[0], bool(context.eval_ctx.autoescape))
         return super().call(context, obj, *args, **kwargs)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        if type(obj) in _VIEWS and attribute in obj._fields:
+        if attribute in _FIELDS.get(type(obj), ()):
             return getattr(obj, attribute)
         return super().getattr(obj, attribute)
+
+    def get_template(
+        self,
+        name: str | Template,
+        parent: str | None = None,
+        globals: MutableMapping[str, Any] | None = None,  # noqa: A002 - as Jinja2 names it
+    ) -> Template:
+        if globals is not None or not isinstance(name, str):
+            return super().get_template(name, parent, globals)
+        found = self._loaded.get(name)
+        if found is None:
+            found = self._loaded[name] = super().get_template(name, parent)
+        return found
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        """Return one mapping: each template that is rendered or included asks for all its names."""
+        return {**self.globals, **(d or {})}
+
+
+def _of_language(work: Callable[..., str]) -> Callable[..., str]:
+    """Return a filter whose result is never computed while compiling: languages share compiled templates."""
+
+    @pass_context
+    def filled(_context: Context, *args: Any, **kwargs: Any) -> str:
+        return work(*args, **kwargs)
+
+    return filled
 
 
 def sandbox(folders: Sequence[Path], catalogue: NullTranslations, reader: Reader) -> Sandbox:
@@ -90,10 +150,11 @@ def sandbox(folders: Sequence[Path], catalogue: NullTranslations, reader: Reader
     environment = Sandbox(
         loader=ChoiceLoader([FileSystemLoader(folders), shipped]),
         undefined=StrictUndefined,
-        autoescape=select_autoescape(["html"]),
+        autoescape=_escapes,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        bytecode_cache=SHARED_CODE,
         extensions=["jinja2.ext.i18n"],
     )
     environment.install_gettext_translations(catalogue, newstyle=True)  # type: ignore[attr-defined]
@@ -102,11 +163,11 @@ def sandbox(folders: Sequence[Path], catalogue: NullTranslations, reader: Reader
     environment.filters.update(
         wrap=plain.wrap,
         paragraph=plain.paragraph,
-        facts=partial(plain.facts, colon=catalogue.gettext("%(label)s:") % {"label": ""}),
+        facts=_of_language(partial(plain.facts, colon=catalogue.gettext("%(label)s:") % {"label": ""})),
         heading=plain.heading,
         sentence=plain.sentence,
         table=plain.table,
-        number=reader.number,
+        number=_of_language(reader.number),
         undashed=html.undashed,
         value=html.value,
         values=html.values,

@@ -22,7 +22,7 @@ from mentat_reporter.render.pages import Index
 from mentat_reporter.render.sandbox import Sandbox, place_and_cause, sandbox
 from mentat_reporter.render.sections import Sections
 from mentat_reporter.render.shipped import shipped_templates
-from mentat_reporter.render.view import ClassView, Limits, View, view
+from mentat_reporter.render.view import ClassView, Limits, View, is_whole, view, with_files
 
 DEFAULT: Final = "default"
 INDEX: Final = "index.html"
@@ -71,13 +71,22 @@ class Templates:
         self._readers: dict[tuple[str, str], Reader] = {}
         self._compiled: dict[tuple[str, str, str], Template] = {}
 
-    def render(self, report: Report, enclosed: Enclosed = NOTHING) -> Rendered:
-        """Render a report with its own template; TemplateError names template, line and fault."""
-        seen = view(report, self.reader(report.locale, report.timezone), self._event_classes, enclosed)
-        text = self._filled(report, seen, f"{report.type}.txt", {})
+    def seen(self, report: Report) -> View:
+        """Return a report as its reader meets it: mail and page, which take it, need not make it twice."""
+        return view(report, self.reader(report.locale, report.timezone), self._event_classes)
+
+    def render(self, report: Report, enclosed: Enclosed = NOTHING, *, seen: View | None = None) -> Rendered:
+        """Render a report with its own template; TemplateError names template, line and fault.
+
+        `seen` is what `seen` returns of the report as it is now.
+        """
+        reader = self.reader(report.locale, report.timezone)
+        seen = with_files(seen or self.seen(report), enclosed, reader)
+        known = self._known(report, seen)
+        text = self._filled(report, f"{report.type}.txt", known, {})
         subject, _, body = text.strip("\n").partition("\n")
         subject = plain.one_line(subject)
-        page = self._filled(report, seen, f"{report.type}.html", {"subject": subject})
+        page = self._filled(report, f"{report.type}.html", known, {"subject": subject})
         return Rendered(subject, plain.tidy(body), html.tidy(page))
 
     def render_shipped(self, report: Report, enclosed: Enclosed = NOTHING) -> Rendered:
@@ -85,13 +94,22 @@ class Templates:
         return self._shipped.render(_as_shipped(report), enclosed)
 
     def render_page(
-        self, report: Report, name: str, limits: Limits, *, shipped_only: bool = False, **values: Any
+        self,
+        report: Report,
+        name: str,
+        limits: Limits,
+        *,
+        seen: View | None = None,
+        shipped_only: bool = False,
+        **values: Any,
     ) -> str:
-        """Render a report with one file of its template, which may also read `values`."""
+        """Render a report with one file of its template, which may also read `values`; `seen` as above."""
         if shipped_only:
             return self._shipped.render_page(_as_shipped(report), name, limits, **values)
-        seen = view(report, self.reader(report.locale, report.timezone), self._event_classes, limits=limits)
-        return self._filled(report, seen, name, values)
+        if seen is None or not is_whole(seen, limits):
+            reader = self.reader(report.locale, report.timezone)
+            seen = view(report, reader, self._event_classes, limits=limits)
+        return self._filled(report, name, self._known(report, seen), values)
 
     def render_index(self, index: Index, template: str, locale: str, *, shipped_only: bool = False) -> str:
         """Render a list of reports."""
@@ -111,8 +129,11 @@ class Templates:
             None, self._variables, self._event_classes, contact=self._contact, reports_url=self._reports_url
         )
 
-    def _filled(self, report: Report, seen: View, name: str, values: Mapping[str, Any]) -> str:
-        known = {**self._variables, "report": seen, "contact": self._contact, "page": self._page(report)}
+    def _known(self, report: Report, seen: View) -> dict[str, Any]:
+        """Return what its templates and sections may read of a report."""
+        return {**self._variables, "report": seen, "contact": self._contact, "page": self._page(report)}
+
+    def _filled(self, report: Report, name: str, known: Mapping[str, Any], values: Mapping[str, Any]) -> str:
         own = self._section(report, name.rpartition(".")[2], known)
         try:
             compiled = self._template(report.template, report.locale, name)

@@ -6,6 +6,7 @@ harmless line; times and numbers come out as words.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import ge
 from typing import Any, Final, NamedTuple
 
 from mentat_reporter.core.model import Entry, EventClass, Report
@@ -121,7 +122,10 @@ class View(NamedTuple):
 
 def strictest_tlp(statistics: Mapping[str, Any]) -> str:
     """Return the strictest traffic light that the report's events carry, empty if none."""
-    found = {str(key).upper().removeprefix("TLP:") for key in statistics.get("tlps") or ()}
+    tlps = statistics.get("tlps")
+    if not tlps:
+        return ""
+    found = {str(key).upper().removeprefix("TLP:") for key in tlps}
     return next((light for light in _TLP_STRICTEST_FIRST if light in found), "")
 
 
@@ -143,7 +147,7 @@ def view(
     counters = report.counters
     classes = {shown.name: shown for shown in (*new.classes, *recurring.classes)}
     entries = (*report.regular, *report.relapsed)
-    return View(
+    seen = View(
         label=one_line(report.label),
         language=reader.locale.replace("_", "-"),
         type=report.type,
@@ -169,6 +173,21 @@ def view(
         groups=tuple(one_line(group) for group in report.chain),
         fallback=report.mail is not None and report.mail.fallback != "",
         cut=any(_is_cut(shown) for shown in (*new.classes, *recurring.classes)),
+        attached=(),
+        has_data=False,
+        squeezed=False,
+        left_out=(),
+        folder="",
+        unmapped=(),
+    )
+    return with_files(seen, enclosed, reader)
+
+
+def with_files(seen: View, enclosed: Enclosed, reader: Reader) -> View:
+    """Return a view of a report without files as that of its mail with files."""
+    if enclosed == NOTHING:
+        return seen
+    return seen._replace(
         attached=tuple(File(file.name, reader.size(len(file.content))) for file in enclosed.attachments),
         has_data=any(not file.name.endswith(XARF) for file in enclosed.attachments),
         squeezed=enclosed.squeezed,
@@ -176,6 +195,11 @@ def view(
         folder=one_line(enclosed.folder, cap=10 * CAP),
         unmapped=tuple(map(inert, enclosed.unmapped)),
     )
+
+
+def is_whole(seen: View, limits: Limits) -> bool:
+    """Tell whether a view within a mail's limits is the same as one within those."""
+    return not seen.cut and all(map(ge, limits, MAIL))
 
 
 def _until(moment: datetime, reader: Reader) -> str:

@@ -300,6 +300,36 @@ class TestLimits:
         assert page == "2000 &lt;be kind&gt; 7 https://x.example"
 
 
+class TestSeenOnce:
+    """Mail and page of a report may share one view of it."""
+
+    @pytest.mark.parametrize("enclosed", [NOTHING, SOME, NOT_ATTACHED])
+    @pytest.mark.parametrize("ports", [15, 16])
+    def test_both_come_out_as_if_each_had_its_own(self, ports: int, enclosed: Enclosed) -> None:
+        many = {"det": detail(target={"Port": [str(port) for port in range(ports)]})}
+        told = report(
+            regular=[entry(details=many)], relapsed=[entry("odd", reference="M20260101SL-AAAAAAAA")]
+        )
+        templates = Templates(None, {}, CLASSES, contact="help@csirt.example", reports_url=URL)
+        limits = MAIL._replace(values=1000)
+
+        seen = templates.seen(told)
+
+        assert templates.render(told, enclosed, seen=seen) == templates.render(told, enclosed)
+        page = templates.render_page(told, "page.html", limits, seen=seen, files=())
+        assert page == templates.render_page(told, "page.html", limits, files=())
+        assert ", ".join(map(str, range(ports))) in page
+
+    def test_a_view_is_not_shared_with_who_may_have_less(self) -> None:
+        told = report()
+        templates = Templates(None, {}, CLASSES)
+        limits = MAIL._replace(detailed=0)
+
+        page = templates.render_page(told, "page.html", limits, seen=templates.seen(told), files=())
+
+        assert page == templates.render_page(told, "page.html", limits, files=())
+
+
 class TestTextAlone:
     def test_an_html_template_of_nothing_but_blanks_means_text_alone(self, tmp_path: Path) -> None:
         (tmp_path / "ours").mkdir()

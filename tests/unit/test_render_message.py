@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 from factories import entry, report
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mentat_reporter.core.model import Entry, MailPlan, Report
@@ -190,6 +190,7 @@ def test_any_subject_survives_as_one_line(text: str) -> None:
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\r")))
+@example(".\nFrom here\n" + "x" * 76 + "\n" + "= " * 38 + "\n" + 700 * "ž.")
 def test_any_text_parses_back(text: str) -> None:
     mail = build(report(), Rendered("Low", text), FRAME)
 

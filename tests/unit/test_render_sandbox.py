@@ -1,4 +1,4 @@
-"""Phrases take a short way through the sandbox; they must come out as Jinja2's own do."""
+"""Much takes a short way through the sandbox; it must come out as Jinja2's own does."""
 
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,15 @@ PHRASES = (
     "{% for number in [1, 2] %}{% set own = number %}{{ _('%(number)s', number=own) }}{% endfor %}",
     "{% block one scoped %}{{ _('Report') }}{{ _(foreign) }}{% endblock %}",
     '{{ ["Report", "Events"] | map("upper") | join(_("<br>")) }}',
+    '{{ _("%(label)r, %(label)10s, %(number)03d", label=foreign, number=7) }}',
+    '{{ _("%(label)s is %(label)s of 100%%", label=_("<b>Report</b>")) }}',
+    '{{ _("%(number)s", number=7) }}',
+    '{{ foreign }}{{ _("<b>") }}{{ foreign | upper }}{{ 7 }}{{ none }}{{ [foreign] }}',
+    '{{ "&amp;" }}{{ "&" | escape }}{{ ("&" | escape) | string }}{{ "&" | escape | striptags }}',
+    "{% set kept %}{{ foreign }}{% endset %}{{ kept }}{{ kept ~ foreign }}",
+    '{% autoescape false %}{{ foreign }}{{ _("<b>") }}{% endautoescape %}{{ foreign }}',
+    "{% for one in 'abc' %}{{ loop.index }}{{ loop.index0 }}{{ loop.first }}{{ loop.last }}{% endfor %}",
+    "{% for one in 'abc' %}{{ loop.length }}{{ loop.previtem is defined }}{{ loop.cycle(1, 2) }}{% endfor %}",
     "{% macro said(text) %}{{ _(text) }}{% endmacro %}{{ said(foreign) }}{{ said('Report') }}",
 )
 FOREIGN = "<script>&'\""
@@ -48,6 +57,30 @@ def test_a_phrase_is_said_as_jinja_says_it(phrase: str, name: str, locale: str, 
     ours = sandbox([tmp_path], catalogue, Reader(locale, "UTC"))
 
     assert filled(ours, name) == filled(usual, name)
+
+
+def test_a_template_is_compiled_once_for_all_languages_and_still_speaks_each(tmp_path: Path) -> None:
+    (tmp_path / "facts.txt").write_text('{{ 12345.5 | number }} {{ [("a", "b")] | facts }} {{ _("Report") }}')
+
+    spoken = {}
+    for locale in ("en", "cs", "fr"):
+        template = sandbox([tmp_path], translations(locale), Reader(locale, "UTC")).get_template("facts.txt")
+        spoken[template.render()] = template.root_render_func.__code__
+
+    assert list(spoken) == [
+        "12,345.5   a:  b Report",
+        "12\xa0345,5   a:  b Hlášení",
+        "12\u202f345,5   a\u202f:  b Signalement",
+    ]
+    assert len({id(code) for code in spoken.values()}) == 1
+
+
+def test_a_template_that_was_changed_is_compiled_again(tmp_path: Path) -> None:
+    for text in ("one", "two"):
+        (tmp_path / "word.txt").write_text(text)
+        ours = sandbox([tmp_path], translations("en"), Reader("en", "UTC"))
+
+        assert ours.get_template("word.txt").render() == text
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +296,15 @@ class TestHarmless:
         text = " ".join(texts)
 
         assert wrap(text).split() == text.split()
+
+    @given(st.text("ab ", max_size=60), st.integers(0, 3), st.integers(4, 12))
+    def test_a_line_holds_as_many_words_as_fit(self, text: str, hanging: int, width: int) -> None:
+        lines = wrap(text, 1, hanging, width).split("\n")
+
+        assert all(len(line) <= width or " " not in line.lstrip(" ") for line in lines)
+        for line, following in pairwise(lines):
+            word = following[hanging:].partition(" ")[0]
+            assert len(line) + 1 + len(word) > width
 
 
 class TestTemplates:
