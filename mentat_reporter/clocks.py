@@ -71,14 +71,15 @@ class Clocks:
         return found
 
     @cached_property
-    def _on_replica(self) -> bool:
-        replica = events.is_replica(self._session.events)
-        if replica:
+    def _is_elsewhere(self) -> bool:
+        """Ask whether the transactions that store events are not to be seen, and say so."""
+        elsewhere = events.elsewhere(self._session.events)
+        if elsewhere:
             self._session.logger.warning(
-                "the events database is a read-only replica: events that become visible late are found "
-                "within late_margin (%s) only", self._session.settings.reporter.late_margin,
+                "the events database is %s: events that become visible late are found within "
+                "late_margin (%s) only", elsewhere, self._session.settings.reporter.late_margin,
             )  # fmt: skip
-        return replica
+        return elsewhere is not None
 
     def rounds(self, severity: Severity) -> Iterator[Round]:
         """Yield a severity's windows round by round, each opened when it is asked for."""
@@ -198,7 +199,7 @@ class Clocks:
 
     def _open(self, window: Window, follows: ClockState | None) -> OpenWindow:
         session = self._session
-        snapshot = events.Snapshot(None, None) if self._on_replica else events.snapshot(session.events)
+        snapshot = events.Snapshot(None, None) if self._is_elsewhere else events.snapshot(session.events)
         with transaction(session.main):
             opened = state.open_window(session.main, window, follows, snapshot, self._margin)
         # a busy database, or windows that catch up, hold it back by a window or two

@@ -1,6 +1,6 @@
 """Reads the events of a stretch of time once and deals them to the units that they concern."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import Final, Protocol
@@ -10,6 +10,7 @@ from mentat_reporter.core.intake import Intake, own, take_in
 from mentat_reporter.core.model import DIRECTIONS, Direction, Event, Severity, Sighting
 from mentat_reporter.errors import MessageError
 from mentat_reporter.session import Session
+from mentat_reporter.shelf import Intakes, Key, Shelf
 from mentat_reporter.store import events
 from mentat_reporter.store.jsontext import decode
 from mentat_reporter.store.state import OpenWindow
@@ -23,8 +24,6 @@ _ODDITIES: Final = {
     "oversized": "is too large, it is told without its details",
     "odd_times": "has a time outside 1970 to 2100, which is put on that edge",
 }
-Key = tuple[str, Direction]
-"""A unit within a severity: group and direction."""
 
 
 class Plan(Protocol):
@@ -39,14 +38,25 @@ def _covers(opened: OpenWindow | None, moment: datetime) -> bool:
     return opened is not None and opened.window.fetch_lo <= moment < opened.window.hi
 
 
-def read_raw(session: Session, raw: events.Raw, severity: Severity) -> Event:
-    """Decode and read a stored event with its sides of a severity; raises MessageError."""
+def read_raw(session: Session, raw: events.Raw, severity: Severity, shelf: Shelf) -> Event:
+    """Decode and read a stored event with its sides of a severity, its message on the shelf.
+
+    Raises MessageError.
+    """
     if raw.message is None:
         raise MessageError("has no message in events_json")
     if len(raw.stored.id.encode()) > MAX_ID:
         raise MessageError(f"has an id of more than {MAX_ID} bytes")
-    message, size = decode(raw.message), len(raw.message)
-    return read_event(raw.stored, message, severity, session.today.subclasses, size=size)
+    message = decode(raw.message)
+    place = shelf.keep(raw.message, message)
+    try:
+        return read_event(
+            raw.stored, message, severity, session.today.subclasses,
+            size=len(raw.message), messages=shelf, place=place,
+        )  # fmt: skip
+    except MessageError:
+        shelf.drop(place)
+        raise
 
 
 class Deal:
@@ -64,9 +74,28 @@ class Deal:
         self._plan = plan
         self._common = common
         self._keep_from = keep_from
-        self._seen: dict[Direction, dict[str, datetime]] = {"source": {}, "target": {}}
+        self._seen: dict[Direction, list[tuple[str, datetime]]] = {"source": [], "target": []}
         self._oddities: set[tuple[str, str]] = set()
-        self.intakes: dict[Key, Intake] = {}
+        self._shelf = Shelf()
+        self._intakes = Intakes(self._shelf)
+        self.events = 0
+        """Events that some unit has to work."""
+
+    def units(self) -> list[Key]:
+        """Return what is to be worked, in order."""
+        return self._intakes.keys()
+
+    def add_unit(self, key: Key) -> None:
+        """Have a unit worked, whether or not it has events."""
+        self._intakes.open(key)
+
+    def weight(self, key: Key) -> int:
+        """Return how much there is to work for a unit."""
+        return self._intakes.weight(key)
+
+    def take(self, key: Key) -> Intake:
+        """Hand over what a unit has to work; it is not kept any longer."""
+        return self._intakes.pop(key)
 
     def read(self, fetch_lo: datetime, hi: datetime) -> None:
         """Stream the events of `[fetch_lo, hi)`, each decoded once, however many groups it concerns."""
@@ -89,31 +118,29 @@ class Deal:
         if found < len(ids):
             self._session.logger.warning("%d events that were to be read again are gone", len(ids) - found)
 
-    def count_events(self) -> int:
-        return len({event_id for intake in self.intakes.values() for event_id in intake.considered})
-
     def _take_in(self, raw: events.Raw) -> None:
         try:
-            event = read_raw(self._session, raw, self._severity)
+            event = read_raw(self._session, raw, self._severity, self._shelf)
         except MessageError as error:
             severities = (raw.stored.eventseverity, raw.stored.targetseverity)
             for direction, stored in zip(DIRECTIONS, severities, strict=True):
                 if stored == self._severity:
                     self._bad(raw.stored.id, raw.stored.storage_time, direction, str(error))
             return
-        for direction in DIRECTIONS:
-            if event.side(direction).severity == self._severity:
-                self._deal(event, direction)
+        concerned = [way for way in DIRECTIONS if event.side(way).severity == self._severity]
+        taken = [self._deal(event, direction) for direction in concerned]
+        if any(taken):
+            self.events += 1
+        else:
+            self._shelf.drop(event.place)
 
-    def seen_by(self, opened: OpenWindow, direction: Direction) -> dict[str, datetime]:
-        """Return the storage times, by id, of the events that a window saw and may be fetched again."""
-        return {
-            event_id: moment for event_id, moment in self._seen[direction].items() if _covers(opened, moment)
-        }
+    def seen_by(self, opened: OpenWindow, direction: Direction) -> Iterator[tuple[str, datetime]]:
+        """Yield ids and storage times of the events that a window saw and may be fetched again."""
+        return (seen for seen in self._seen[direction] if _covers(opened, seen[1]))
 
     def _see(self, event_id: str, direction: Direction, moment: datetime) -> None:
         if moment >= self._keep_from and len(event_id.encode()) <= MAX_ID:
-            self._seen[direction][event_id] = moment
+            self._seen[direction].append((event_id, moment))
 
     def _counts(self, event_id: str, direction: Direction, moment: datetime) -> bool:
         """Tell whether an event that no unit takes is new to the common window."""
@@ -141,12 +168,13 @@ class Deal:
                 self._session.result.add(self._severity, **{name: 1})
                 self._session.logger.info("event %s: %s", event.id, _ODDITIES[name])
 
-    def _deal(self, event: Event, direction: Direction) -> None:
+    def _deal(self, event: Event, direction: Direction) -> bool:
+        """Give an event to the units that it is new to; tell whether there is any."""
         session = self._session
         side = event.side(direction)
         if side.invalid and not side.addresses:
             self._bad(event.id, event.storage_time, direction, f"has no usable address: {side.invalid[0]}")
-            return
+            return False
         self._see(event.id, direction, event.storage_time)
         owners: dict[str, list[Sighting]] = {}
         nobodys = 0
@@ -161,10 +189,11 @@ class Deal:
                 session.result.add(self._severity, unowned=1, events=1)
             if side.invalid:
                 session.logger.info("event %s: no address: %s", event.id, ", ".join(side.invalid[:5]))
-        for owner, sightings in owners.items():
-            key = (owner, direction)
-            if self._takes(key, event):
-                if event.oversized or event.has_odd_time:
-                    self._note_oddities(event)
-                intake = self.intakes.setdefault(key, Intake())
-                take_in(intake, sightings, session.today.rules, session.today.house.credibilities)
+        units = [(owner, direction) for owner in owners if self._takes((owner, direction), event)]
+        if units and (event.oversized or event.has_odd_time):
+            self._note_oddities(event)
+        for key in units:
+            intake = self._intakes.open(key)
+            kept = take_in(intake, owners[key[0]], session.today.rules, session.today.house.credibilities)
+            self._intakes.added(key, kept)
+        return bool(units)

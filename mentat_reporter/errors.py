@@ -9,6 +9,7 @@
     ├── TemplateError              a template cannot be found or rendered
     ├── MailError                  a mail cannot be built or its addresses are wrong
     ├── FilesError                 the files of a report cannot be written
+    ├── WorkerLostError            a worker process ended in the middle of its work
     ├── EmbeddedError              1: the embedded PostgreSQL cannot be had
     └── StoreError                 1: the database is missing, unreachable or not initialised
         └── LostDatabaseError      75: the database went away during a run and did not come back
@@ -16,6 +17,7 @@
 Messages name the thing (group, filter, file, line, option) and the cure.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 EXIT_DONE: Final = 0
@@ -65,6 +67,14 @@ class MailError(ReporterError):
 
 class FilesError(ReporterError):
     """The files of a report cannot be written."""
+
+
+class WorkerLostError(ReporterError):
+    """A worker process ended in the middle of its work; `units` are the numbers of those that it left."""
+
+    def __init__(self, text: str, units: Sequence[int]) -> None:
+        super().__init__(text)
+        self.units = units
 
 
 class EmbeddedError(ReporterError):

@@ -54,10 +54,12 @@ def drafted(
     draft = draft or path.with_name(f".{path.name}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with _opened(steps, draft, flags, mode, name=path) as handle:
+        handle = steps.open(draft, flags, mode)
+        try:
             yield partial(_write, steps, handle, path)
-            with _naming(path):
-                steps.sync(handle)
+            _ask(steps.sync, handle, path)
+        finally:
+            _ask(steps.close, handle, path)
         steps.rename(draft, path)
     except BaseException:
         with suppress(OSError):
@@ -67,9 +69,12 @@ def drafted(
 
 def _write(steps: FileSteps, handle: int, path: Path, part: bytes) -> None:
     left = memoryview(part)
-    with _naming(path):
+    try:
         while left:
             left = left[steps.write(handle, bytes(left)) :]
+    except OSError as error:
+        _name(error, path)
+        raise
 
 
 def make_folders(steps: FileSteps, folder: Path, *, mode: int = FOLDER_MODE) -> None:
@@ -85,26 +90,22 @@ def make_folders(steps: FileSteps, folder: Path, *, mode: int = FOLDER_MODE) -> 
 def sync_folder(steps: FileSteps, folder: Path) -> None:
     """Put a folder's entries on the disk: a rename in it survives a power cut from here on."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    with _opened(steps, folder, flags, 0, name=folder) as handle, _naming(folder):
-        steps.sync(handle)
-
-
-@contextmanager
-def _opened(steps: FileSteps, path: Path, flags: int, mode: int, *, name: Path) -> Iterator[int]:
-    handle = steps.open(path, flags, mode)
+    handle = steps.open(folder, flags, 0)
     try:
-        yield handle
+        _ask(steps.sync, handle, folder)
     finally:
-        with _naming(name):
-            steps.close(handle)
+        _ask(steps.close, handle, folder)
 
 
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Give an error the path that the system leaves out where it was asked by a handle."""
+def _ask(step: Callable[[int], None], handle: int, path: Path) -> None:
     try:
-        yield
+        step(handle)
     except OSError as error:
-        if error.filename is None:
-            error.filename = str(path)
+        _name(error, path)
         raise
+
+
+def _name(error: OSError, path: Path) -> None:
+    """Give an error the path that the system leaves out where it was asked by a handle."""
+    if error.filename is None:
+        error.filename = str(path)

@@ -14,9 +14,10 @@ from mentat_reporter.threads import NO_THREADS, Answering
 def body_of(session: Session, report: Report, enclosed: Enclosed) -> Rendered:
     """Return a report's subject and both bodies."""
     templates = session.today.templates
+    seen = session.views.take(report)
     return rendered(
         session, report.template, report.type, report.locale,
-        lambda: templates.render(report, enclosed),
+        lambda: templates.render(report, enclosed, seen=seen),
         lambda: templates.render_shipped(report, enclosed),
     )  # fmt: skip
 

@@ -143,7 +143,7 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--max-runtime", metavar="TIME", help="stop in good order after this, as 15min; default 2 intervals"
     )
-    group.add_argument("--workers", metavar="N", help="for later: processes that render reports")
+    group.add_argument("--workers", metavar="N", help="processes a regular run deals groups to; default 1")
 
 
 def _add_mail(group: argparse._ArgumentGroup) -> None:

@@ -201,7 +201,8 @@ class _Showing:
             event_id: tuple(dict.fromkeys((*summary.places.get(event_id, ()), *places)))
             for event_id, places in extra.places.items()
         }
-        return [replace(summary, places={**summary.places, **theirs})]
+        known = {**summary.events, **extra.events}
+        return [replace(summary, places={**summary.places, **theirs}, events=known)]
 
     # Files
 

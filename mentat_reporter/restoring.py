@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from email import policy
 from email.parser import BytesHeaderParser
-from typing import Final
 
 from mentat_reporter.core import report as reporting
 from mentat_reporter.core.model import Chain, Event, MailPlan, Report, Window
@@ -26,11 +25,9 @@ from mentat_reporter.errors import MessageError
 from mentat_reporter.render.i18n import is_timezone
 from mentat_reporter.render.message import Answers
 from mentat_reporter.session import Session
+from mentat_reporter.shelf import Shelf
 from mentat_reporter.store import events, stored_reports
 from mentat_reporter.store.connection import transaction
-
-BATCH: Final = 1000
-"""Events a query."""
 
 
 def report_of(session: Session, row: StoredReport, *, is_shown: bool = True) -> Report:
@@ -50,6 +47,7 @@ def report_of(session: Session, row: StoredReport, *, is_shown: bool = True) -> 
     look = desk.look(settings_group(row.type, chain, desk.groups, desk.mail_rules))
     if "timezone" not in desk.force_look and is_timezone(row.timezone):
         look = look._replace(timezone=row.timezone)
+    events_told = told.events
     report = Report(
         label=row.label,
         type=row.type,
@@ -70,7 +68,8 @@ def report_of(session: Session, row: StoredReport, *, is_shown: bool = True) -> 
         parent=row.parent,
         regular_by_class=found.regular_by_class,
         relapsed_by_class=found.relapsed_by_class,
-        places=reporting.places(told),
+        places=reporting.places(told, events_told),
+        events=events_told,
         mail=_mail(row, chain, fallbacks, desk),
         **look._asdict(),
     )
@@ -79,13 +78,12 @@ def report_of(session: Session, row: StoredReport, *, is_shown: bool = True) -> 
 
 
 def _events(session: Session, row: StoredReport) -> Iterator[Event]:
-    ids = row.event_ids
-    for begin in range(0, len(ids), BATCH):
-        for raw in events.by_ids(session.events, ids[begin : begin + BATCH]):
-            try:
-                yield read_raw(session, raw, row.severity)
-            except MessageError as error:
-                session.logger.warning("report %s: event %s %s", row.label, raw.stored.id, error)
+    shelf = Shelf()
+    for raw in events.by_ids(session.events, row.event_ids):
+        try:
+            yield read_raw(session, raw, row.severity, shelf)
+        except MessageError as error:
+            session.logger.warning("report %s: event %s %s", row.label, raw.stored.id, error)
 
 
 def _class_of(session: Session, name: str) -> str | None:

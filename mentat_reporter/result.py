@@ -39,6 +39,15 @@ class RunResult:
         if text not in self.failures:
             self.failures.append(text)
 
+    def join(self, other: "RunResult") -> None:
+        """Add what a unit did that another process worked."""
+        for severity, counts in other.counts.items():
+            self.add(severity, **counts)
+        for text in other.failures:
+            self.fail(text)
+        self.notes += other.notes
+        self.plans += other.plans
+
     def total(self, column: str) -> int:
         return sum(counts[column] for counts in self.counts.values())
 

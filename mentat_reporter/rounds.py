@@ -1,14 +1,17 @@
 """One round: read the events of its windows once, deal them to units, work the units, close the windows."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from mentat_reporter.clocks import COMMON, Clocks, Round
 from mentat_reporter.core.intake import Intake
-from mentat_reporter.core.model import DIRECTIONS, Direction, Severity
-from mentat_reporter.deal import Deal, Key
-from mentat_reporter.errors import ReporterError
+from mentat_reporter.core.ledger import Ledger
+from mentat_reporter.core.model import DIRECTIONS, Severity
+from mentat_reporter.deal import Deal
+from mentat_reporter.errors import ReporterError, WorkerLostError
 from mentat_reporter.session import Session
+from mentat_reporter.shelf import Key
 from mentat_reporter.store import state, thresholds
 from mentat_reporter.store.connection import Connection, transaction
 from mentat_reporter.store.state import OpenWindow, Retry, Unit
@@ -34,7 +37,7 @@ def _postpone(
     kept = Retry(unit, opened.window, list(intake.considered), attempts, next_attempt, error[:1000])
     with transaction(session.main):
         state.retry_later(session.main, kept, is_retry=is_retry)
-        state.consider(session.main, unit, intake.considered, opened.next_fetch_lo)
+        state.consider(session.main, unit, intake.considered.items(), opened.next_fetch_lo)
         if opened.id is not None:
             state.unit_done(session.main, opened, unit, intake.considered)
     if given_up:
@@ -96,8 +99,8 @@ class _RoundPlan:
         self.windows = current.windows
         self.own = clocks.own(current.severity)
         self._wanted = frozenset(session.settings.run.groups)
-        self._ledger: set[tuple[Direction, str, str]] = set()
-        self._told: set[tuple[Direction, str, str]] = set()
+        self._ledger = Ledger()
+        self._told = Ledger()
         self.waiting: set[Key] = set()
         self.relapsing: list[Key] = []
         if session.thresholding:
@@ -106,7 +109,7 @@ class _RoundPlan:
 
     def _read_state(self, main: Connection, current: Round) -> None:
         severity = current.severity
-        self._ledger = state.considered(main, severity, current.fetch_lo)
+        self._ledger.add(state.considered(main, severity, current.fetch_lo))
         self.waiting = {
             (retry.unit.group, retry.unit.direction)
             for retry in state.retries(main, severity)
@@ -114,10 +117,10 @@ class _RoundPlan:
         }
         for clock, opened in self.windows.items():
             if opened.resumed:
-                self._ledger |= state.decided(main, opened)
+                self._ledger.add(state.decided(main, opened))
             self.relapsing += thresholds.relapsing(main, severity, clock, list(self.own), opened.window.hi)
         if any(state.outruns_ledger(main, opened) for opened in self.windows.values()):
-            self._told = state.told(main, severity, current.fetch_lo)
+            self._told.add(state.told(main, severity, current.fetch_lo))
 
     def clock_of(self, group: str) -> str:
         return group if group in self.own else COMMON
@@ -130,14 +133,13 @@ class _RoundPlan:
         """
         group, direction = key
         clock = self.clock_of(group)
-        mark = (direction, group, event_id)
-        if mark in self._ledger or (direction, clock, event_id) in self._ledger:
+        if self._ledger.has(direction, group, event_id) or self._ledger.has(direction, clock, event_id):
             return True
         opened = self.windows.get(clock)
         if opened is None or moment >= opened.window.lo:
             return False
-        dealt_in_common = opened.is_first and (direction, COMMON, event_id) in self._ledger
-        return dealt_in_common or mark in self._told
+        dealt_in_common = opened.is_first and self._ledger.has(direction, COMMON, event_id)
+        return dealt_in_common or self._told.has(direction, group, event_id)
 
     def window_of(self, key: Key) -> OpenWindow | None:
         if self._wanted and key[0] not in self._wanted:
@@ -183,10 +185,10 @@ def run_round(session: Session, clocks: Clocks, current: Round) -> bool:
     deal.read(current.fetch_lo, current.hi)
     for key in plan.relapsing:
         if plan.window_of(key) is not None and key[0] in session.today.house.groups:
-            deal.intakes.setdefault(key, Intake())
+            deal.add_unit(key)
     known = session.result.windows
     known += [opened.window for opened in windows if opened.window not in known]
-    session.result.add(current.severity, events=deal.count_events())
+    session.result.add(current.severity, events=deal.events)
     if not _work_units(session, plan, deal, current.severity):
         return False
     _close(session, clocks, plan, deal, current.severity)
@@ -195,23 +197,49 @@ def run_round(session: Session, clocks: Clocks, current: Round) -> bool:
 
 def _work_units(session: Session, plan: _RoundPlan, deal: Deal, severity: Severity) -> bool:
     """Work the units in order, at least one however little time is left; False if the time was over."""
-    for number, key in enumerate(sorted(deal.intakes)):
+    jobs = [(key, opened) for key in deal.units() if (opened := plan.window_of(key)) is not None]
+
+    def work_one(number: int) -> None:
+        key, opened = jobs[number]
+        _work_unit(session, deal, Unit(key[0], severity, key[1]), opened, waits=key in plan.waiting)
+
+    # What keeps no state has nothing by which to find what a lost process did; and what has ended a process
+    # must not end the run.
+    is_worth_it = session.settings.run.workers > 1 and (len(jobs) > 1 or bool(session.cut_off))
+    if is_worth_it and session.moves_state:
+        return _work_together(session, deal, severity, jobs, work_one)
+    for number in range(len(jobs)):
         if number and session.out_of_time():
             session.stop_early()
             return False
-        opened = plan.window_of(key)
-        if opened is None:
-            continue
-        # what a unit has worked is not needed in memory any more
-        intake = deal.intakes.pop(key)
-        unit = Unit(key[0], severity, key[1])
-        session.progress(f"{severity}: {_name(unit)}")
-        if key in plan.waiting and session.moves_state:
-            _postpone(session, unit, opened, intake, 0, "waits for its earlier window")
-            session.fail(f"{_name(unit)} waits: its earlier window failed")
-        else:
-            _attempt(session, unit, opened, intake)
+        work_one(number)
     return True
+
+
+def _work_together(
+    session: Session, deal: Deal, severity: Severity, jobs: Sequence[tuple[Key, OpenWindow]],
+    work_one: Callable[[int], None],
+) -> bool:  # fmt: skip
+    from mentat_reporter import crew  # noqa: PLC0415 - most runs are one process
+
+    try:
+        return crew.work(session, [deal.weight(key) for key, _ in jobs], work_one)
+    except WorkerLostError as error:
+        for number in error.units:
+            key, opened = jobs[number]
+            session.cut_off[Unit(key[0], severity, key[1]), opened.window] += 1
+        session.lost_worker = True
+        raise
+
+
+def _work_unit(session: Session, deal: Deal, unit: Unit, opened: OpenWindow, *, waits: bool) -> None:
+    intake = deal.take((unit.group, unit.direction))
+    session.progress(f"{unit.severity}: {_name(unit)}")
+    if waits and session.moves_state:
+        _postpone(session, unit, opened, intake, 0, "waits for its earlier window")
+        session.fail(f"{_name(unit)} waits: its earlier window failed")
+    else:
+        _attempt(session, unit, opened, intake)
 
 
 class _RetryPlan(NamedTuple):
@@ -219,14 +247,14 @@ class _RetryPlan(NamedTuple):
 
     unit: Unit
     opened: OpenWindow
-    ledger: set[tuple[Direction, str, str]]
+    ledger: Ledger
 
     def window_of(self, key: Key) -> OpenWindow | None:
         return self.opened if key[1] == self.unit.direction else None
 
     def is_known(self, event_id: str, key: Key, moment: datetime) -> bool:
         del moment
-        return key[0] not in ("", self.unit.group) and (key[1], key[0], event_id) in self.ledger
+        return key[0] not in ("", self.unit.group) and self.ledger.has(key[1], key[0], event_id)
 
 
 def _again(session: Session, retry: Retry) -> bool:
@@ -234,13 +262,13 @@ def _again(session: Session, retry: Retry) -> bool:
     unit, window = retry.unit, retry.window
     opened = OpenWindow(window, None, window.fetch_lo)
     with transaction(session.main):
-        ledger = state.considered(session.main, unit.severity, window.fetch_lo)
+        ledger = Ledger(state.considered(session.main, unit.severity, window.fetch_lo))
     deal = Deal(session, unit.severity, _RetryPlan(unit, opened, ledger), opened, window.hi)
     deal.read_again(retry.event_ids)
-    session.result.add(unit.severity, events=deal.count_events())
-    own = deal.intakes.pop((unit.group, unit.direction), Intake())
-    for key, intake in sorted(deal.intakes.items()):
-        _attempt(session, Unit(key[0], unit.severity, key[1]), opened, intake)
+    session.result.add(unit.severity, events=deal.events)
+    own = deal.take((unit.group, unit.direction))
+    for key in deal.units():
+        _attempt(session, Unit(key[0], unit.severity, key[1]), opened, deal.take(key))
     return _attempt(session, unit, opened, own, retry)
 
 

@@ -15,7 +15,7 @@ from mentat_reporter import dispatch
 from mentat_reporter.clocks import Clocks
 from mentat_reporter.core.model import Severity
 from mentat_reporter.core.window import DEFAULT_TIMING, next_run
-from mentat_reporter.errors import ReporterError, UsageError
+from mentat_reporter.errors import FilesError, ReporterError, UsageError
 from mentat_reporter.filing.lists import write_index
 from mentat_reporter.filters.patience import limited
 from mentat_reporter.outside import REAL, Outside
@@ -103,10 +103,8 @@ def _work(session: Session, clocks: Clocks, severity: Severity) -> bool:
         if session.moves_state:
             retry_units(session, severity)
         return all(run_round(session, clocks, current) for current in clocks.rounds(severity))
-    except ReporterError:
-        raise
     except Exception as error:
-        if session.is_cut_off:
+        if session.is_cut_off or (isinstance(error, ReporterError) and not isinstance(error, FilesError)):
             raise
         session.logger.debug("traceback of %s", severity, exc_info=True)
         session.fail(f"{severity} events cannot be worked: {explained(error)}")

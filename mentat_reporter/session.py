@@ -11,7 +11,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from mentat_reporter.core.model import Window
-from mentat_reporter.errors import EmbeddedError, LockBusyError, LostDatabaseError, StoreError
+from mentat_reporter.errors import (
+    EmbeddedError,
+    LockBusyError,
+    LostDatabaseError,
+    StoreError,
+    WorkerLostError,
+)
 from mentat_reporter.links import Links
 from mentat_reporter.lock import SimpleFlock
 from mentat_reporter.outside import Outside
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
     from mentat_reporter.core.model import Report
     from mentat_reporter.delivery.deliver import DeliveryResult
     from mentat_reporter.render.message import Mail, Sign
+    from mentat_reporter.rendering import Views
     from mentat_reporter.threads import Answering
     from mentat_reporter.today import Today
 
@@ -67,7 +74,11 @@ class Session:
     """What such a run is committing, with the labels of its reports."""
     show: "Show | None" = None
     """Shows the reports of a run that stores none; None: each is told in a line."""
+    lost_worker: bool = False
+    """A process of this run ended in the middle of its work: the run has to begin anew."""
     _links: Links | None = None
+    _not_ours: Links | None = None
+    """Of the process that this one was forked from: to close them here would end them there."""
     _pauses: Iterator[float] = field(default_factory=lambda: iter(BACKOFFS))
 
     # Databases
@@ -88,8 +99,10 @@ class Session:
 
     @property
     def is_cut_off(self) -> bool:
-        """Ask, after a failure, whether a connection was lost: then all that helps is to connect again."""
-        return self._links is not None and self._links.are_cut
+        """Ask, after a failure, whether a connection was lost, here or in a worker process: then what helps
+        is to connect again.
+        """
+        return self.lost_worker or (self._links is not None and self._links.are_cut)
 
     def lasting(self, work: Callable[[], Done]) -> Done:
         """Connect and do the work; when a connection is lost, do it anew on new ones.
@@ -133,6 +146,19 @@ class Session:
                     self.finished.add(job)
         self.in_doubt = None
 
+    def become_worker(self) -> None:
+        """Go on in a forked process, with connections of its own and nothing done yet.
+
+        A lock that is shared by all workers keeps new runs out for as long as one of them lives.
+        """
+        self._not_ours, self._links = self._links, None
+        self.result = RunResult()
+        self.bad, self.mail_ids = {}, []
+        self.progress = _say_nothing
+        self._links = Links(self.settings, self.outside)
+        state.join_lock(self.main)
+        self.main.rollback()
+
     def disconnect(self) -> None:
         if self._links is not None:
             self._links.close()
@@ -145,8 +171,10 @@ class Session:
     def _reconnect(self, error: Exception) -> None:
         read_events = self._connected.has_events
         self.result.too_soon.clear()
+        self.lost_worker = False
+        what = "a worker process" if isinstance(error, WorkerLostError) else "the database"
         for pause in self._pauses:
-            self.logger.warning("lost the database (%s), trying again in %g s", _reason(error), pause)
+            self.logger.warning("lost %s (%s), trying again in %g s", what, _reason(error), pause)
             self.disconnect()
             self.__dict__.pop("today", None)
             self.outside.sleep(pause)
@@ -160,7 +188,7 @@ class Session:
             else:
                 return
         raise LostDatabaseError(
-            f"lost the database: {_reason(error)}; what was committed stands, "
+            f"lost {what}: {_reason(error)}; what was committed stands, "
             + ("the next run goes on there" if self.moves_state else "the rest is not reported")
         ) from error
 
@@ -219,6 +247,13 @@ class Session:
         return Today(self.settings, self.main, self.now, self.quarantine, self.fail)
 
     @cached_property
+    def views(self) -> "Views":
+        """What pages and mails of reports have in common."""
+        from mentat_reporter.rendering import Views  # noqa: PLC0415 - it knows the session
+
+        return Views()
+
+    @cached_property
     def sign(self) -> "Sign | None":
         """What signs the mails of this run; None: they go out unsigned."""
         mail = self.settings.mail
@@ -239,6 +274,10 @@ class Session:
             with transaction(self.main):
                 state.quarantine(self.main, self.bad, self.now)
         self.bad.clear()
+
+
+def _say_nothing(_text: str) -> None:
+    """Take the place of a progress line, which the run itself shows."""
 
 
 def _reason(error: BaseException) -> str:

@@ -143,7 +143,7 @@ _TOP_KEYS: Final[tuple[_Row, ...]] = (
     ("regular", values.flag, False, "--regular: the run of cron"),
     ("interval", values.interval, "10_minutes", "--interval: how often cron calls"),
     ("max_runtime", values.positive_duration, None, "--max-runtime: when to stop; default: two intervals"),
-    ("workers", values.number(1, 64), 1, "--workers: how many processes render reports"),
+    ("workers", values.number(1, 64), 1, "--workers: how many processes a regular run deals groups to"),
     ("force_mode", values.choice(*MODES), None, "--force-mode: instead of every group's own"),
     ("force_template", values.template_name, None, "--template-id: instead of every group's own"),
     ("force_locale", values.locale_name, None, "--locale: instead of every group's own"),

@@ -54,6 +54,10 @@ class Today:
         self._quarantine(kind, reference, error, count)
         self._fail(f"{kind} {reference}: {error}")
 
+    def settle(self) -> None:
+        """Make all that names what it cannot use, before processes part that would each name it."""
+        _ = (self.ownership, self.rules, self._subclassing, self.desk, self.templates, self.frame)
+
     @cached_property
     def ownership(self) -> Ownership:
         return Ownership(self.house.networks)

@@ -15,6 +15,7 @@ from mentat_reporter.core.intake import Intake, Tally, own, sift
 from mentat_reporter.core.model import (
     Event,
     Group,
+    Held,
     Problem,
     Report,
     Sighting,
@@ -29,6 +30,7 @@ from mentat_reporter.filing.reports import ReportFiles
 from mentat_reporter.mails import mails_of
 from mentat_reporter.render.message import Mail
 from mentat_reporter.session import Session
+from mentat_reporter.shelf import Shelf
 from mentat_reporter.store import events, groups, mailed, outbox, reports, state, thresholds
 from mentat_reporter.store.connection import transaction
 from mentat_reporter.store.state import OpenWindow, Retry, Unit
@@ -49,13 +51,14 @@ class Relapse(NamedTuple):
 class Decision(NamedTuple):
     """All that a unit will write."""
 
-    decided: thresholding.Decided
     reports: list[Report]
+    held: dict[Problem, list[Held]]
+    """Events held back, by problem."""
+    counts: dict[str, int]
+    """Events told, held back, and told again."""
     labels: dict[Problem, str]
     """By problem, the report that tells of it."""
     times: ThresholdTimes | None
-    relapsed: int
-    """Events told again."""
     threads: Threads
 
 
@@ -76,20 +79,23 @@ def _recurring(
     session: Session, unit: Unit, intake: Intake, relapses: Mapping[Problem, Relapse]
 ) -> list[Recurring]:
     """Own and filter the relapsed events again, each at its problem's own address."""
-    wanted = {event_id for relapse in relapses.values() for event_id in relapse.event_ids}
-    known: dict[str, Event] = {}
-    for raw in events.by_ids(session.events, sorted(wanted)) if wanted else ():
-        try:
-            known[raw.stored.id] = read_raw(session, raw, unit.severity)
-        except MessageError as error:
-            session.quarantine("event", raw.stored.id, str(error))
-    if gone := len(wanted - known.keys()):
-        session.logger.warning("%d events that group %s was to be told again are gone", gone, unit.group)
-    found: list[Recurring] = []
+    wanted: dict[str, list[Problem]] = {}
     for problem, relapse in relapses.items():
         for event_id in relapse.event_ids:
-            if event_id in known:
-                found += _at(session, unit, intake, known[event_id], problem, relapse.told_by)
+            wanted.setdefault(event_id, []).append(problem)
+    found: list[Recurring] = []
+    known, shelf = 0, Shelf()
+    for raw in events.by_ids(session.events, sorted(wanted)) if wanted else ():
+        try:
+            event = read_raw(session, raw, unit.severity, shelf)
+        except MessageError as error:
+            session.quarantine("event", raw.stored.id, str(error))
+            continue
+        known += 1
+        for problem, sighting in _at(session, unit, intake, event, wanted[event.id]):
+            found.append((sighting, problem, relapses[problem].told_by))
+    if gone := len(wanted) - known:
+        session.logger.warning("%d events that group %s was to be told again are gone", gone, unit.group)
     return found
 
 
@@ -105,18 +111,21 @@ def _threads(
 
 
 def _at(
-    session: Session, unit: Unit, intake: Intake, event: Event, problem: Problem, label: str
-) -> Iterable[Recurring]:
+    session: Session, unit: Unit, intake: Intake, event: Event, problems: Iterable[Problem]
+) -> Iterable[tuple[Problem, Sighting]]:
+    """Return what of an event is still the unit's at the addresses of some problems, and passes the rules."""
     today = session.today
-    for sighting in own(event, unit.direction, today.ownership):
-        if sighting.address != problem.address or not sighting.chain or sighting.owner != unit.group:
+    owned = {sighting.address: sighting for sighting in own(event, unit.direction, today.ownership)}
+    for problem in problems:
+        sighting = owned.get(problem.address)
+        if sighting is None or not sighting.chain or sighting.owner != unit.group:
             continue
         sifted = sift(sighting, today.rules)
         for rule in (sifted.dropped_by, *sifted.fallbacks_dropped_by):
             if rule is not None:
                 intake.rule_hits[rule.id] += 1
         if sifted.sighting is not None:
-            yield sifted.sighting, problem, label
+            yield problem, sifted.sighting
 
 
 def _build_reports(
@@ -157,16 +166,24 @@ def decide(session: Session, unit: Unit, opened: OpenWindow, intake: Intake) -> 
             relapses = _relapses(session, unit, opened, decided, timing)
     recurring = _recurring(session, unit, intake, relapses)
     held_until = opened.window.hi + timing.threshold if session.thresholding and timing.threshold else None
+    kept, new = _events(intake.sightings), _events(decided.reported)
     told = reporting.gather(decided.reported, recurring)
+    # findings stand for the sightings from here on, and there may be a million
+    intake.sightings.clear()
+    decided.reported.clear()
     built = _build_reports(session, unit, opened, intake, told, held_until) if told else []
     return Decision(
-        decided,
         built,
+        decided.held,
+        {"reported": new, "held": kept - new, "relapsed": _events(sighting for sighting, _, _ in recurring)},
         reporting.labels_by_problem(built),
         thresholding.new_times(opened.window, timing),
-        len({sighting.event.id for sighting, _, _ in recurring}),
         _threads(session, relapses, recurring),
     )
+
+
+def _events(sightings: Iterable[Sighting]) -> int:
+    return len({sighting.event.id for sighting in sightings})
 
 
 def _store(session: Session, built: Sequence[Report], mails: Mapping[str, Mail]) -> None:
@@ -184,8 +201,8 @@ def _move(
 ) -> None:
     """Write what a regular run remembers: ledger, thresholds, held events, hits."""
     main = session.main
-    state.consider(main, unit, intake.considered, opened.next_fetch_lo)
-    thresholds.hold(main, unit, decision.decided.held)
+    state.consider(main, unit, intake.considered.items(), opened.next_fetch_lo)
+    thresholds.hold(main, unit, decision.held)
     if decision.labels:
         if decision.times:
             thresholds.renew(main, unit, decision.labels, decision.times, decision.threads.kept())
@@ -198,16 +215,12 @@ def _move(
 
 
 def _count(session: Session, unit: Unit, intake: Intake, decision: Decision) -> None:
-    kept = {sighting.event.id for sighting in intake.sightings}
-    told = {sighting.event.id for sighting in decision.decided.reported}
-    survived = set().union(*(tally.kept for tally in intake.tallies.values()))
+    kept = decision.counts["reported"] + decision.counts["held"]
     session.result.add(
         unit.severity,
-        reported=len(told),
-        held=len(kept - told),
-        relapsed=decision.relapsed,
-        filtered=len(intake.considered.keys() - survived),
-        doubtful=len(survived - kept),
+        **decision.counts,
+        filtered=len(intake.considered) - intake.survived,
+        doubtful=intake.survived - kept,
     )
 
 
@@ -226,6 +239,8 @@ def work(
     if session.writes:
         with ReportFiles(session, decision.reports) as files:
             mails = mails_of(session, decision.reports, files.enclosed, decision.threads.answers)
+            for report in decision.reports:  # what is stored takes memory of its own
+                report.places, report.events = {}, {}
             if not session.moves_state:
                 session.in_doubt = (job, [report.label for report in decision.reports])
             with transaction(session.main):

@@ -1,25 +1,21 @@
-"""Sightings → the lines of a report, and the figures that Mentat keeps with it.
+"""Sightings → the lines of a report.
 
-The groups of fields and their names are those of Mentat 2.15's `structured_data` and `statistics`
-(docs/reports.md shows a stored row).
+The groups of fields and their names are those of Mentat 2.15's `structured_data` (docs/reports.md shows a
+row).
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from math import inf
 from typing import Any, Final, NamedTuple
 
 from mentat_reporter.core.idea import (
     SECTION,
-    capped,
-    categories,
-    mentat_fields,
     own_sections,
     sections,
     strings,
 )
-from mentat_reporter.core.model import UNKNOWN, Address, Chain, Detail, Direction, Entry, Event, Severity
+from mentat_reporter.core.model import UNKNOWN, Address, Chain, Detail, Direction, Entry, Event
 
 MAIN_LISTS: Final = ("Category", "Description", "Ref", "UsernameAndPassword")
 MAIN_NUMBERS: Final = (
@@ -35,8 +31,6 @@ SIDE_NUMBERS: Final = (
     "OutByteCount", "OutFlowCount", "OutPacketCount",
 )  # fmt: skip
 ATTACH_LISTS: Final = ("Name",)
-FACETS_OF_OVERSIZED: Final = 100
-"""Values of a facet, shortened, that an oversized event counts for in each of its reports."""
 EXACT: Final = 2**53
 """The largest number that every reader of JSON takes exactly; what claims more counts as this."""
 
@@ -215,77 +209,12 @@ def entry_data(line: Entry) -> dict[str, Any]:
     }
 
 
-def structured(lines: Iterable[Entry]) -> dict[str, Any]:
-    """Return `{class: {address: …}}`, or `{class: …}` for lines that have no address."""
+def structured(lines: Iterable[Entry], written: Callable[[Entry], Any] = entry_data) -> dict[str, Any]:
+    """Return `{class: {address: …}}`, or `{class: …}` for lines that have no address; lines as `written`."""
     data: dict[str, Any] = {}
     for line in lines:
         if line.address:
-            data.setdefault(line.event_class, {})[line.address] = entry_data(line)
+            data.setdefault(line.event_class, {})[line.address] = written(line)
         else:
-            data[line.event_class] = entry_data(line)
+            data[line.event_class] = written(line)
     return data
-
-
-def _distinct(*values: Any) -> list[str]:
-    """Return the texts of some lists, each once; where they say nothing, that it is unknown."""
-    return list(dict.fromkeys(text for value in values for text in strings(value))) or [UNKNOWN]
-
-
-def _said(message: Mapping[str, Any], section: str, *keys: str) -> list[str]:
-    return _distinct(*(part[key] for part in sections(message, section) for key in keys if key in part))
-
-
-def _facets(event: Event, event_class: str) -> dict[str, list[str]]:
-    message = event.message
-    fields = mentat_fields(message)
-    return {
-        "abuses": _distinct(fields.get("ResolvedAbuses")),
-        "analyzers": _said(message, "Node", "SW"),
-        "asns": _distinct(fields.get("SourceResolvedASN")),
-        "categories": _distinct(message.get("Category")),
-        "category_sets": ["/".join(categories(message) or [UNKNOWN])],
-        "classes": [event_class],
-        "countries": _distinct(fields.get("SourceResolvedCountry")),
-        "detectors": list(event.detectors) or [UNKNOWN],
-        "inspectionerrors": _distinct(fields.get("InspectionErrors")),
-        "source_hostnames": _said(message, "Source", "Hostname"),
-        "sources": _said(message, "Source", "IP4", "IP6"),
-        "target_hostnames": _said(message, "Target", "Hostname"),
-        "targets": _said(message, "Target", "IP4", "IP6"),
-        "tlps": _distinct(message.get("TLP")),
-    }
-
-
-def statistics(new: Iterable[Finding], recurring: Iterable[Finding], severity: Severity) -> dict[str, Any]:
-    """Return the figures over the distinct events of a report, each facet counted by its values."""
-    events = {finding.event.id: finding for finding in new}
-    unique = len(events)
-    for finding in recurring:
-        events.setdefault(finding.event.id, finding)
-    counts: dict[str, Counter[str]] = {}
-    for finding in events.values():
-        for facet, values in _facets(finding.event, finding.event_class).items():
-            shown = map(capped, values[:FACETS_OF_OVERSIZED]) if finding.event.oversized else values
-            counts.setdefault(facet, Counter()).update(shown)
-    return {
-        **{facet: dict(sorted(values.items())) for facet, values in counts.items()},
-        "severities": {severity: len(events)},
-        "cnt_alerts": len(events),
-        "cnt_events": len(events),
-        "cnt_recurring": len(events) - unique,
-        "cnt_unique": unique,
-        "list_ids": sorted(events),
-        **_oddities(finding.event for finding in events.values()),
-    }
-
-
-def _oddities(events: Iterable[Event]) -> dict[str, list[str]]:
-    """Name the events that are told otherwise than they stand; most reports have none."""
-    oversized, odd_times = [], []
-    for event in events:
-        if event.oversized:
-            oversized.append(event.id)
-        if event.has_odd_time:
-            odd_times.append(event.id)
-    found = {"oversized": sorted(oversized), "odd_times": sorted(odd_times)}
-    return {name: ids for name, ids in found.items() if ids}

@@ -4,6 +4,7 @@ What the specification asks of a message is not taken for granted: lists may be 
 garbage, sections strings. What cannot be used is left out and, where it decides something, named.
 """
 
+import json
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from mentat_reporter.core.addresses import joined, parse_address
-from mentat_reporter.core.model import Address, Direction, Event, Severity, Side
+from mentat_reporter.core.model import DIRECTIONS, Address, Direction, Event, Messages, Severity, Side
 from mentat_reporter.core.times import EARLIEST, LATEST, parse_time
 from mentat_reporter.errors import MessageError
 
@@ -31,6 +32,10 @@ MAX_SPELLED: Final = 2**22
 _MANY_LINES: Final = frozenset(("Note", "Content"))
 _CONTROL: Final = re.compile("[\x01-\x1f\x7f-\x9f\u2028\u2029]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_MANY_LINES_TEXT: Final = re.compile(
+    r'(?<!\\)"(?:Note|Content)":\s*"[^"\\\ud800-\udfff]*(?:\\[^u][^"\\\ud800-\udfff]*)*"'
+)
+"""A field in JSON that may have many lines, without what is refused there, too."""
 _NEEDS_CLEANING: Final = re.compile(
     "\\\\(?:[bfnrt]|u00[01789]|u202[89]|u[dD][89a-fA-F])|[\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 )
@@ -52,11 +57,22 @@ class StoredEvent(NamedTuple):
     shadow_target: bool
 
 
+class _Alone(NamedTuple):
+    """A message that its event keeps, whatever the place."""
+
+    message: Mapping[str, Any]
+
+    def text(self, _place: int) -> bytes:
+        return json.dumps(self.message).encode()
+
+
 def needs_cleaning(text: str) -> bool:
     """Tell whether a message's JSON text can hold a character that `clean` would change."""
     if text.isascii() and "\\" not in text and "\x7f" not in text:
         return False  # most have none of what is looked for, and this costs a tenth
-    return _NEEDS_CLEANING.search(text) is not None
+    if _NEEDS_CLEANING.search(text) is None:
+        return False
+    return _NEEDS_CLEANING.search(_MANY_LINES_TEXT.sub("", text)) is not None
 
 
 def clean(value: Any, *, key: str = "", depth: int = 0) -> Any:
@@ -98,13 +114,6 @@ def sections(message: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     return [item for item in items if isinstance(item, dict)]
 
 
-def _no_sections(message: Mapping[str, Any], name: str) -> list[Any]:
-    """Return what stands where a section should, but is no object."""
-    value = message.get(name)
-    items = value if isinstance(value, list) else [value]
-    return [item for item in items if item is not None and not isinstance(item, dict)]
-
-
 def _written(section: Mapping[str, Any]) -> Iterator[Any]:
     for key in ("IP4", "IP6"):
         value = section.get(key)
@@ -130,8 +139,15 @@ def addresses(
     More than 10,000 are joined into the spans that they fill.
     """
     found: dict[str, Address] = {}
-    invalid = {repr(item)[:MAX_CLASS]: None for item in _no_sections(message, SECTION[direction])}
-    for section in sections(message, SECTION[direction]):
+    invalid: dict[str, None] = {}
+    value = message.get(SECTION[direction])
+    found_sections = []
+    for item in value if isinstance(value, list) else (value,):
+        if isinstance(item, dict):
+            found_sections.append(item)
+        elif item is not None:  # what stands where a section should, but is no object
+            invalid[repr(item)[:MAX_CLASS]] = None
+    for section in found_sections:
         for address, written in _parsed(section):
             if address is None:
                 invalid[repr(written)[:MAX_CLASS]] = None
@@ -206,11 +222,18 @@ def _places_of(known: _Places, origin: Address) -> Iterable[int]:
     return (place for span in parts for place in known.held[span])
 
 
-def view(event: Event, direction: Direction, origins: tuple[Address, ...], text: str) -> dict[str, Any]:
+def _is_only(section: Mapping[str, Any], key: str, other: str, text: str) -> bool:
+    return other not in section and section.get(key) == [text]
+
+
+def view(event: Event, direction: Direction, origins: tuple[Address, ...], text: str) -> Mapping[str, Any]:
     """Return the message as a rule sees it: with one address alone, in all sections that hold it."""
     key, other = ("IP4", "IP6") if origins[0].version == 4 else ("IP6", "IP4")  # noqa: PLR2004
+    own = own_sections(event, direction, origins)
+    if len(own) == 1 and _is_only(own[0], key, other, text) and _is_alone(event.message, direction):
+        return event.message
     reduced = []
-    for section in own_sections(event, direction, origins):
+    for section in own:
         alone = {name: value for name, value in section.items() if name not in (key, other)}
         alone[key] = [text]
         reduced.append(alone)
@@ -241,7 +264,7 @@ def categories(message: Mapping[str, Any]) -> list[str]:
 def detectors(message: Mapping[str, Any]) -> tuple[str, ...]:
     """Return every distinct `Node.Name`, in order."""
     names = (name for node in sections(message, "Node") for name in strings(node.get("Name", [])))
-    return tuple(dict.fromkeys(names))
+    return _shared_names(tuple(dict.fromkeys(names)))
 
 
 _CLASS_KEYS: Final[Mapping[Direction, tuple[str, str]]] = {
@@ -273,10 +296,21 @@ def _side(
 ) -> Side:
     stored_severity, class_name, shadow = columns
     if stored_severity != severity:
-        return Side(stored_severity, "", class_name, shadow, ())
+        return _shared_side(Side(stored_severity, "", class_name, shadow, ()))
     found, invalid = addresses(message, direction)
     name, base = _class(message, direction, class_name, subclasses)
-    return Side(severity, name, base, shadow, found, invalid)
+    return _shared_side(Side(severity, name, base, shadow, found, invalid))
+
+
+@lru_cache(maxsize=1 << 14)
+def _shared_side(side: Side) -> Side:
+    """Return the same object for equal ones: there may be a million events, which say little that differs."""
+    return side
+
+
+@lru_cache(maxsize=1 << 10)
+def _shared_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    return names
 
 
 def _letters(value: Any) -> int:
@@ -303,13 +337,14 @@ def _spelled(message: Mapping[str, Any], direction: Direction, addresses: int) -
     return addresses * common + apart
 
 
-def _is_oversized(message: Mapping[str, Any], size: int, sides: Mapping[Direction, Side]) -> bool:
-    if size > MAX_SIZE:
-        return True
-    return any(
-        len(side.addresses) * size > MAX_SPELLED  # spares most events the counting
+def _is_oversized(message: Mapping[str, Any], size: int, source: Side, target: Side) -> bool:
+    most = max(len(source.addresses), len(target.addresses))
+    if size <= MAX_SIZE and most * size <= MAX_SPELLED:  # spares most events the counting
+        return False
+    return size > MAX_SIZE or any(
+        len(side.addresses) * size > MAX_SPELLED
         and _spelled(message, direction, len(side.addresses)) > MAX_SPELLED
-        for direction, side in sides.items()
+        for direction, side in zip(DIRECTIONS, (source, target), strict=True)
     )
 
 
@@ -320,10 +355,13 @@ def read_event(
     subclasses: Subclasses = lambda _name, _message: [],
     *,
     size: int = 0,
+    messages: Messages | None = None,
+    place: int = 0,
 ) -> Event:
     """Read a cleaned, decoded message, of `size` bytes, with the sides that have the severity.
 
-    Raises MessageError if it is no JSON object.
+    `messages` has it at `place`; None: it is kept with the event. Raises MessageError if it is no JSON
+    object.
     """
     if not isinstance(message, dict):
         raise MessageError(f"is no JSON object but {type(message).__name__}")
@@ -340,7 +378,8 @@ def read_event(
     detect, begin, end = (parse_time(message.get(key)) for key in ("DetectTime", "EventTime", "CeaseTime"))
     first = begin or detect or stored.storage_time
     return Event(
-        stored.id, stored.storage_time, message, source, target, first, end or first, detectors(message),
-        oversized=_is_oversized(message, size, {"source": source, "target": target}),
+        stored.id, stored.storage_time, messages or _Alone(message), place, source, target,
+        first, end or first, detectors(message),
+        oversized=_is_oversized(message, size, source, target),
         has_odd_time=any(time is EARLIEST or time is LATEST for time in (detect, begin, end)),
     )  # fmt: skip

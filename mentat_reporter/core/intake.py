@@ -7,6 +7,7 @@ applied there; the failure is kept with the rule's name and group.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from math import prod
 from typing import Any, Final, NamedTuple
 
@@ -31,13 +32,20 @@ class FilterRule(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """Ids of the events of one chain at each step, for the counters of its report."""
+    """How many events of one chain are left after each step, for the counters of its report."""
 
-    new: set[str] = field(default_factory=set)
-    kept: set[str] = field(default_factory=set)
-    credible: set[str] = field(default_factory=set)
-    filtered: dict[str, set[str]] = field(default_factory=dict)
-    """By the name of the rule."""
+    new: int = 0
+    kept: int = 0
+    credible: int = 0
+    filtered: Counter[str] = field(default_factory=Counter)
+    """By the name of the rule: one may remove an event at one of its addresses, and another elsewhere."""
+
+    def join(self, other: "Tally") -> None:
+        """Add the counts of other events."""
+        self.new += other.new
+        self.kept += other.kept
+        self.credible += other.credible
+        self.filtered.update(other.filtered)
 
 
 @dataclass(slots=True)
@@ -47,13 +55,28 @@ class Intake:
     sightings: list[Sighting] = field(default_factory=list)
     tallies: dict[tuple[Chain, bool], Tally] = field(default_factory=dict)
     """By chain and shadow."""
-    considered: dict[str, Any] = field(default_factory=dict)
+    considered: dict[str, datetime] = field(default_factory=dict)
     """Storage times by event id: what the ledger will say was decided."""
+    survived: int = 0
+    """Events that the rules left at one address at least."""
     rule_hits: Counter[int] = field(default_factory=Counter)
     detector_hits: Counter[str] = field(default_factory=Counter)
 
     def tally(self, chain: Chain, shadow: bool) -> Tally:
-        return self.tallies.setdefault((chain, shadow), Tally())
+        found = self.tallies.get((chain, shadow))
+        if found is None:
+            found = self.tallies[chain, shadow] = Tally()
+        return found
+
+    def join(self, other: "Intake") -> None:
+        """Add what other events come to."""
+        self.sightings += other.sightings
+        for key, tally in other.tallies.items():
+            self.tally(*key).join(tally)
+        self.considered.update(other.considered)
+        self.survived += other.survived
+        self.rule_hits.update(other.rule_hits)
+        self.detector_hits.update(other.detector_hits)
 
 
 class RuleBook:
@@ -63,14 +86,28 @@ class RuleBook:
         self._rules: dict[tuple[Direction, str], list[FilterRule]] = {}
         for rule in rules:
             self._rules.setdefault((rule.direction, rule.group), []).append(rule)
+        self._of: dict[tuple[Direction, Chain], list[FilterRule]] = {}
+        self._of_chain: dict[tuple[Direction, Chain], list[FilterRule]] = {}
         self.failures: dict[tuple[str, str], tuple[str, int]] = {}
         """The last error and the number of failures, by group and rule."""
 
     def __bool__(self) -> bool:
         return bool(self._rules)
 
-    def of(self, direction: Direction, groups: Iterable[str]) -> list[FilterRule]:
-        return [rule for group in groups for rule in self._rules.get((direction, group), ())]
+    def of(self, direction: Direction, groups: Chain) -> list[FilterRule]:
+        """Return the rules of some groups, one after the other; the few chains that there are come again."""
+        found = self._of.get((direction, groups))
+        if found is None:
+            found = [rule for group in groups for rule in self._rules.get((direction, group), ())]
+            self._of[direction, groups] = found
+        return found
+
+    def of_chain(self, direction: Direction, chain: Chain) -> list[FilterRule]:
+        """Return the rules for all groups, and those of a chain."""
+        found = self._of_chain.get((direction, chain))
+        if found is None:
+            found = self._of_chain[direction, chain] = self.of(direction, ("", *chain))
+        return found
 
     def first_match(self, rules: Sequence[FilterRule], message: Mapping[str, Any]) -> FilterRule | None:
         """Return the first rule that matches; those that fail are passed over and counted."""
@@ -79,9 +116,14 @@ class RuleBook:
                 if rule.matches(message):
                     return rule
             except RuleError as error:
-                _, count = self.failures.get((rule.group, rule.name), ("", 0))
-                self.failures[rule.group, rule.name] = (str(error), count + 1)
+                self.add_failures({(rule.group, rule.name): (str(error), 1)})
         return None
+
+    def add_failures(self, failures: Mapping[tuple[str, str], tuple[str, int]]) -> None:
+        """Count failures, by group and rule, each with its last error."""
+        for rule, (error, count) in failures.items():
+            _, known = self.failures.get(rule, ("", 0))
+            self.failures[rule] = (error, known + count)
 
 
 class Sifted(NamedTuple):
@@ -94,16 +136,18 @@ class Sifted(NamedTuple):
 
 def sift(sighting: Sighting, book: RuleBook) -> Sifted:
     """Apply the rules of the chain, then those of each fallback group, which remove that fallback only."""
-    rules = book.of(sighting.direction, ("", *sighting.chain))
-    fallback_rules = [(name, book.of(sighting.direction, (name,))) for name in sighting.fallbacks]
-    if not rules and not any(found for _, found in fallback_rules):
+    event, direction, origins, address, chain, fallbacks = sighting
+    rules = book.of_chain(direction, chain)
+    if not rules and not any(book.of(direction, (name,)) for name in fallbacks):
         return Sifted(sighting, None, ())
-    seen = view(sighting.event, sighting.direction, sighting.origins, sighting.address)
+    seen = view(event, direction, origins, address)
     match = book.first_match(rules, seen)
     if match is not None:
         return Sifted(None, match, ())
-    removed = {name: book.first_match(found, seen) for name, found in fallback_rules}
-    kept = tuple(name for name in sighting.fallbacks if removed[name] is None)
+    if not fallbacks:
+        return Sifted(sighting, None, ())
+    removed = {name: book.first_match(book.of(direction, (name,)), seen) for name in fallbacks}
+    kept = tuple(name for name in fallbacks if removed[name] is None)
     hits = tuple(rule for rule in removed.values() if rule is not None)
     return Sifted(sighting._replace(fallbacks=kept), None, hits)
 
@@ -113,8 +157,14 @@ def own(event: Event, direction: Direction, ownership: Ownership) -> list[Sighti
 
     Two entries of the event may have a part in common: it is one sighting, with the sections of both.
     """
+    addresses = event.side(direction).addresses
+    if len(addresses) == 1:
+        return [
+            Sighting(event, direction, addresses, text, chain, fallbacks)
+            for text, chain, fallbacks in ownership.shares(addresses[0])
+        ]
     found: dict[str, Sighting] = {}
-    for origin in event.side(direction).addresses:
+    for origin in addresses:
         for text, chain, fallbacks in ownership.shares(origin):
             known = found.get(text)
             if known is None:
@@ -136,29 +186,45 @@ def doubtful(event: Event, credibilities: Mapping[str, float]) -> list[str]:
 
 def take_in(
     intake: Intake, sightings: Sequence[Sighting], book: RuleBook, credibilities: Mapping[str, float]
-) -> None:
-    """Add the sightings that one event has of one owner in one direction."""
+) -> int:
+    """Add the sightings that one event has of one owner in one direction; return how many were kept.
+
+    An intake is given an event only once.
+    """
     event = sightings[0].event
     shadow = event.side(sightings[0].direction).shadow
     intake.considered[event.id] = event.storage_time
+    for chain in {sighting.chain for sighting in sightings}:
+        intake.tally(chain, shadow).new += 1
+    kept = _sifted(intake, sightings, shadow, book) if book else sightings
+    if not kept:
+        return 0
+    intake.survived += 1
+    chains = {sighting.chain for sighting in kept}
+    for chain in chains:
+        intake.tally(chain, shadow).kept += 1
+    if credibilities and not is_credible(event, credibilities):
+        intake.detector_hits.update(doubtful(event, credibilities))
+        return 0
+    for chain in chains:
+        intake.tally(chain, shadow).credible += 1
+    intake.sightings.extend(kept)
+    return len(kept)
+
+
+def _sifted(intake: Intake, sightings: Sequence[Sighting], shadow: bool, book: RuleBook) -> list[Sighting]:
+    """Return what the rules leave of an event's sightings; count what they hit."""
     kept: list[Sighting] = []
+    removed: set[tuple[Chain, str]] = set()
     for sighting in sightings:
-        tally = intake.tally(sighting.chain, shadow)
-        tally.new.add(event.id)
-        sifted = sift(sighting, book) if book else Sifted(sighting, None, ())
+        sifted = sift(sighting, book)
         for rule in sifted.fallbacks_dropped_by:
             intake.rule_hits[rule.id] += 1
         if sifted.dropped_by is not None:
             intake.rule_hits[sifted.dropped_by.id] += 1
-            tally.filtered.setdefault(sifted.dropped_by.name, set()).add(event.id)
+            removed.add((sighting.chain, sifted.dropped_by.name))
         elif sifted.sighting is not None:
-            tally.kept.add(event.id)
             kept.append(sifted.sighting)
-    if not kept:
-        return
-    if not is_credible(event, credibilities):
-        intake.detector_hits.update(doubtful(event, credibilities))
-        return
-    for sighting in kept:
-        intake.tally(sighting.chain, shadow).credible.add(event.id)
-    intake.sightings.extend(kept)
+    for chain, name in removed:
+        intake.tally(chain, shadow).filtered[name] += 1
+    return kept

@@ -7,7 +7,7 @@ Everything here is immutable or owned by one unit of work. Times are aware UTC, 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 Severity = Literal["info", "low", "medium", "high", "critical"]
 Direction = Literal["source", "target"]
@@ -55,13 +55,25 @@ class Side(NamedTuple):
     """What stands where an address should, but is none."""
 
 
+class Messages(Protocol):
+    """Has the messages of events, each at its place."""
+
+    def __getitem__(self, place: int, /) -> Mapping[str, Any]:
+        """Return a message, cleaned."""
+
+    def text(self, place: int, /) -> bytes:
+        """Return a message as it is stored."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Event:
-    """One IDEA message as stored, cleaned, with its two sides."""
+    """One IDEA message with its two sides."""
 
     id: str
     storage_time: datetime
-    message: Mapping[str, Any]
+    messages: Messages
+    """There may be more events than the memory has room for messages."""
+    place: int
     source: Side
     target: Side
     first_time: datetime
@@ -74,6 +86,11 @@ class Event:
     """Too large to be spelled out: told without its details."""
     has_odd_time: bool = False
     """A time outside 1970 to 2100 was put on that edge."""
+
+    @property
+    def message(self) -> Mapping[str, Any]:
+        """The message, cleaned."""
+        return self.messages[self.place]
 
     def side(self, direction: Direction) -> Side:
         return self.source if direction == "source" else self.target
@@ -311,6 +328,8 @@ class Report:
     relapsed_by_class: list[Entry] = field(default_factory=list)
     places: Mapping[str, tuple[Place, ...]] = field(default_factory=dict)
     """By event, the first to the last, where it is told; each address once."""
+    events: Mapping[str, Event] = field(default_factory=dict)
+    """The same events."""
     held_until: datetime | None = None
     """The earliest time at which what this report tells may be told again."""
     mail: "MailPlan | None" = None

@@ -1,22 +1,24 @@
 """What a unit of work decides → the reports that are stored and told. docs/semantics.md."""
 
 from base64 import b32encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from mentat_reporter.core.addresses import parse_address
-from mentat_reporter.core.aggregate import Finding, entries, statistics, structured
+from mentat_reporter.core.aggregate import Finding, entries, entry_data, structured
+from mentat_reporter.core.figures import figures
 from mentat_reporter.core.intake import Tally
 from mentat_reporter.core.model import (
     MAX_ATTACHMENT_SIZE,
-    Address,
     AttachmentKind,
     Chain,
     Counters,
     Direction,
+    Entry,
+    Event,
     Group,
     MailPlan,
     Place,
@@ -85,6 +87,16 @@ class Told(NamedTuple):
         ordered = sorted(seen, key=lambda one: (parse_address(one[0]), -len(one[1]), one[1]))
         return tuple(dict.fromkeys(name for _, fallbacks in ordered for name in fallbacks))
 
+    @property
+    def events(self) -> dict[str, Event]:
+        """All that is told, by id, in the order of the events' first times."""
+        found = {finding.event.id: finding.event for finding in (*self.new, *self.recurring)}
+        return {event.id: event for event in sorted(found.values(), key=_by_first_time)}
+
+
+def _by_first_time(event: Event) -> tuple[datetime, str]:
+    return event.first_time, event.id
+
 
 def make_label(desk: Desk, report_type: ReportType, window: Window, *identity: str) -> str:
     """Return `M20261122SL-7QK2F9XA`: date of the window's end, type, severity, 8 characters of the identity.
@@ -120,20 +132,28 @@ def gather(new: Iterable[Sighting], recurring: Iterable[tuple[Sighting, Problem,
     return [told[key] for key in sorted(told)]
 
 
-def places(told: Told) -> dict[str, tuple[Place, ...]]:
-    """Return where each event is told: events by their first times, addresses as numbers."""
-    found: dict[str, dict[str, Place]] = {}
-    events = {finding.event.id: finding.event for finding in (*told.new, *told.recurring)}
-    for event in sorted(events.values(), key=lambda event: (event.first_time, event.id)):
-        found[event.id] = {}
+def places(told: Told, events: Iterable[str]) -> dict[str, tuple[Place, ...]]:
+    """Return where each of these events, all that is told, is told: addresses as numbers.
+
+    Events of one place have the same tuple: there may be hundreds of thousands.
+    """
+    found: dict[str, tuple[Place, ...]] = dict.fromkeys(events, ())
+    known: dict[Place, tuple[Place, ...]] = {}
     for finding in (*told.new, *told.recurring):
         place = Place(finding.event_class, finding.address, finding.origins)
-        found[finding.event.id].setdefault(finding.address, place)
-    return {event_id: tuple(sorted(of_event.values(), key=_in_order)) for event_id, of_event in found.items()}
+        alone = known.setdefault(place, (place,))
+        before = found[finding.event.id]
+        found[finding.event.id] = (*before, place) if before else alone
+    for event_id, of_event in found.items():
+        if len(of_event) > 1:
+            found[event_id] = _in_order(of_event)
+    return found
 
 
-def _in_order(place: Place) -> tuple[tuple[Address, ...], str]:
-    return place.origins, place.address
+def _in_order(places: tuple[Place, ...]) -> tuple[Place, ...]:
+    """Return each address once, as it came first, in order."""
+    distinct = {place.address: place for place in reversed(places)}
+    return tuple(sorted(distinct.values(), key=lambda place: (place.origins, place.address)))
 
 
 def _ids(findings: Iterable[Finding]) -> set[str]:
@@ -142,7 +162,7 @@ def _ids(findings: Iterable[Finding]) -> set[str]:
 
 def count(tally: Tally, told: Told) -> Counters:
     """Count events; what is blocked at a step is what no sighting of the chain brought past it."""
-    new, flt, det = len(tally.new), len(tally.kept), len(tally.credible)
+    new, flt, det = tally.new, tally.kept, tally.credible
     thr, rlp = len(_ids(told.new)), len(_ids(told.recurring))
     return Counters(
         new=new, flt=flt, flt_blk=new - flt, det=det, det_blk=flt - det,
@@ -150,57 +170,85 @@ def count(tally: Tally, told: Told) -> Counters:
     )  # fmt: skip
 
 
+class _Part(NamedTuple):
+    """What one report tells: its lines, figures and events."""
+
+    regular: list[Entry]
+    relapsed: list[Entry]
+    statistics: dict[str, Any]
+    places: Mapping[str, tuple[Place, ...]]
+    events: Mapping[str, Event]
+    """At least those of the places."""
+
+
 def _report(
     desk: Desk,
     report_type: ReportType,
     window: Window,
     told: Told,
-    counters: Counters,
-    label: str,
+    part: _Part,
     **more: Any,
 ) -> Report:
     look = desk.look(settings_group(report_type, told.chain, desk.groups, desk.mail_rules))
-    plan = plan_mail(report_type, window.severity, told.chain, told.fallbacks, desk.group, desk.mail_rules)
-    direction: Direction = "target" if report_type == "target" else "source"
+    fallbacks = told.fallbacks
+    plan = plan_mail(report_type, window.severity, told.chain, fallbacks, desk.group, desk.mail_rules)
     return Report(
-        label=label,
         type=report_type,
         severity=window.severity,
         shadow=told.shadow,
         test_data=desk.test_data,
         chain=told.chain,
-        fallbacks=told.fallbacks,
+        fallbacks=fallbacks,
         lo=window.lo,
         hi=window.hi,
         created=desk.created,
-        counters=counters,
-        regular=entries(told.new, direction),
-        relapsed=entries(told.recurring, direction),
-        statistics=statistics(told.new, told.recurring, window.severity),
-        places=places(told),
         mail=None if told.shadow else plan,
+        **part._asdict(),
         **look._asdict(),
         **more,
     )
 
 
-def _extras(desk: Desk, window: Window, told: Told, summary: Report) -> list[Report]:
-    by_address: dict[str, tuple[list[Finding], list[Finding]]] = {}
-    for place, findings in enumerate((told.new, told.recurring)):
-        for finding in findings:
-            by_address.setdefault(finding.address, ([], []))[place].append(finding)
-    reports = []
-    for address, (new, recurring) in sorted(by_address.items()):
-        part = told._replace(new=new, recurring=recurring)
-        counters = Counters(rep=len(_ids(new)) + len(_ids(recurring)), all=summary.counters.rep)
-        label = make_label(desk, "extra", window, *identity(window, told), address)
-        reports.append(
-            _report(
-                desk, "extra", window, part, counters, label,
-                address=address, parent=summary.label, filtering={}, held_until=summary.held_until,
-            )
+def _by_address(lines: Iterable[Entry]) -> dict[str, list[Entry]]:
+    found: dict[str, list[Entry]] = {}
+    for line in lines:
+        found.setdefault(line.address, []).append(line)
+    return found
+
+
+def _parts(
+    told: Told, whole: _Part, statistics: Mapping[str, dict[str, Any]]
+) -> Iterator[tuple[Told, _Part]]:
+    """Divide what a summary tells by its addresses, in order."""
+    findings: dict[str, tuple[list[Finding], list[Finding]]] = {}
+    for side, of_side in enumerate((told.new, told.recurring)):
+        for finding in of_side:
+            findings.setdefault(finding.address, ([], []))[side].append(finding)
+    places: dict[str, dict[str, tuple[Place, ...]]] = {}
+    for event_id, of_event in whole.places.items():
+        for place in of_event:
+            places.setdefault(place.address, {})[event_id] = (place,)
+    regular, relapsed = _by_address(whole.regular), _by_address(whole.relapsed)
+    for address, (new, recurring) in sorted(findings.items()):
+        part = _Part(
+            regular.get(address, []), relapsed.get(address, []), statistics[address], places[address],
+            whole.events,
         )  # fmt: skip
-    return reports
+        yield told._replace(new=new, recurring=recurring), part
+
+
+def _extras(
+    desk: Desk, window: Window, summary: Report, parts: Iterable[tuple[Told, _Part]]
+) -> Iterator[Report]:
+    for told, part in parts:
+        address = (*told.new, *told.recurring)[0].address
+        rep = len(_ids(told.new)) + len(_ids(told.recurring))
+        yield _report(
+            desk, "extra", window, told, part,
+            label=make_label(desk, "extra", window, *identity(window, told), address),
+            counters=Counters(rep=rep, all=summary.counters.rep),
+            address=address, parent=summary.label, filtering={}, held_until=summary.held_until,
+        )  # fmt: skip
 
 
 def identity(window: Window, told: Told) -> tuple[str, ...]:
@@ -219,28 +267,32 @@ def reports_of(
     report.
     """
     report_type: ReportType = "target" if direction == "target" else "summary"
-    label = make_label(desk, report_type, window, *identity(window, told))
-    filtering = {name: len(ids) for name, ids in sorted(tally.filtered.items())}
+    groups = [desk.group(name) for name in told.chain]
+    apart = direction == "source" and bool(wanting(groups, "extra", desk.mail_rules))
+    found = figures(told.new, told.recurring, window.severity, by_address=apart)
+    regular, relapsed = (entries(part, direction) for part in (told.new, told.recurring))
+    events = told.events
+    whole = _Part(regular, relapsed, found.whole, places(told, events), events)
     report = _report(
-        desk, report_type, window, told, count(tally, told), label, filtering=filtering, held_until=held_until
-    )
+        desk, report_type, window, told, whole,
+        label=make_label(desk, report_type, window, *identity(window, told)),
+        counters=count(tally, told), filtering=dict(sorted(tally.filtered.items())), held_until=held_until,
+    )  # fmt: skip
     if direction == "target":
         report.regular_by_class = entries(told.new, "target", by_address=False)
         report.relapsed_by_class = entries(told.recurring, "target", by_address=False)
-        return [report]
-    groups = [desk.group(name) for name in told.chain]
-    if wanting(groups, "extra", desk.mail_rules):
-        return [report, *_extras(desk, window, told, report)]
+    if apart:
+        return [report, *_extras(desk, window, report, _parts(told, whole, found.parts))]
     return [report]
 
 
-def structured_data(report: Report) -> dict[str, Any]:
-    """Return the report as its row stores it; target reports by class alone."""
+def structured_data(report: Report, written: Callable[[Entry], Any] = entry_data) -> dict[str, Any]:
+    """Return the report as its row stores it, each line as `written`; target reports by class alone."""
     target = report.type == "target"
     return {
         "timezone": report.timezone,
-        "regular": structured(report.regular_by_class if target else report.regular),
-        "relapsed": structured(report.relapsed_by_class if target else report.relapsed),
+        "regular": structured(report.regular_by_class if target else report.regular, written),
+        "relapsed": structured(report.relapsed_by_class if target else report.relapsed, written),
     }
 
 

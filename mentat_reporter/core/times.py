@@ -31,6 +31,8 @@ def parse_time(value: Any) -> datetime | None:
         return None
     if time.tzinfo is None:
         time = time.replace(tzinfo=UTC)
+    if EARLIEST <= time < LATEST:
+        return time if time.tzinfo is UTC else time.astimezone(UTC)
     return min(max(time, EARLIEST), LATEST).astimezone(UTC)
 
 

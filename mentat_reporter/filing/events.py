@@ -1,6 +1,6 @@
-"""The events of a chain's reports as JSON and CSV, in one pass and a batch at a time.
+"""The events of a chain's reports as JSON and CSV, in one pass and a message at a time.
 
-Each message is fetched and decoded once: the files of extra reports are pieced together from their
+Each message is read once for that: the files of extra reports are pieced together from their
 summary's.
 """
 
@@ -14,18 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from mentat_reporter.core.idea import own_sections_of
 from mentat_reporter.core.model import EventClass, Place, Report
 from mentat_reporter.core.times import parse_time
-from mentat_reporter.errors import MessageError
 from mentat_reporter.files import drafted
 from mentat_reporter.render.attachments import Sheet
 from mentat_reporter.session import Session
-from mentat_reporter.store import events
-from mentat_reporter.store.jsontext import read
+from mentat_reporter.store.jsontext import as_json
 
 if TYPE_CHECKING:
     from mentat_reporter.render.xarf_types import Sample
 
-BATCH: Final = 200
-"""Messages in memory at a time."""
 BLOCK: Final = 1 << 18
 """Bytes that are written at a time."""
 
@@ -119,7 +115,7 @@ def write_events(session: Session, report: Report, paths: Paths, notes: Notes | 
     with drafted(steps, paths.json) as to_json, drafted(steps, paths.csv) as to_csv:
         listing, table = _Listing(to_json), _Output(to_csv)
         table(sheet.head())
-        for message in _messages(session, report):
+        for message in _messages(report):
             places = report.places[message.id]
             is_oversized = message.id in oversized
             spans = (
@@ -140,32 +136,12 @@ def _note(notes: Notes, event_id: str, places: Sequence[Place], whole: _Span, ro
         notes.rows[event_id, place.address] = row
 
 
-def _messages(session: Session, report: Report) -> Iterator[_Message]:
-    """Yield the events of a report, the first to the last; those that are gone by now are said in the log."""
-    ids = list(report.places)
-    found = 0
-    for begin in range(0, len(ids), BATCH):
-        batch = ids[begin : begin + BATCH]
-        known = {raw.stored.id: raw for raw in events.by_ids(session.events, batch)}
-        for message in (_read(known[event_id]) for event_id in batch if event_id in known):
-            if message is not None:
-                found += 1
-                yield message
-    if found < len(ids):
-        session.logger.warning(
-            "report %s: %d of its %d events are gone from the database, its files are without them",
-            report.label, len(ids) - found, len(ids),
-        )  # fmt: skip
-
-
-def _read(raw: events.Raw) -> _Message | None:
-    """Return an event; None if its message is none any more: it was read a moment ago."""
-    try:
-        text, value = read(raw.message or b"")
-    except MessageError:
-        return None
-    known = value if isinstance(value, dict) else {}
-    return _Message(raw.stored.id, raw.stored.storage_time, text, known)
+def _messages(report: Report) -> Iterator[_Message]:
+    """Yield the events of a report, the first to the last."""
+    for event_id in report.places:
+        event = report.events[event_id]
+        text = as_json(event.messages.text(event.place), event.message)
+        yield _Message(event_id, event.storage_time, text, event.message)
 
 
 def write_extra(

@@ -27,8 +27,12 @@ def page_of(session: Session, report: Report, files: Sequence[tuple[str, int]]) 
     beside = tuple(File(name, reader.size(size)) for name, size in files)
     render = partial(templates.render_page, report, "page.html", limits, files=beside)
     return encoded(
-        rendered(session, report.template, "page", report.locale, render, partial(render, shipped_only=True))
-    )
+        rendered(
+            session, report.template, "page", report.locale,
+            lambda: render(seen=session.views.of(session, report)),
+            lambda: render(shipped_only=True),
+        )
+    )  # fmt: skip
 
 
 def encoded(text: str) -> bytes:

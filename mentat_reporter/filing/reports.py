@@ -7,7 +7,7 @@ follow from the report's label, so that a redo after a crash replaces what is th
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from mentat_reporter.core.model import Report
 from mentat_reporter.errors import FilesError
@@ -17,6 +17,9 @@ from mentat_reporter.filing.page import page_of
 from mentat_reporter.render.attachments import CSV, JSON, ZIP, Member, zipped
 from mentat_reporter.render.enclosed import Attachment, Enclosed, LeftOut, choose
 from mentat_reporter.session import Session
+
+if TYPE_CHECKING:
+    from datetime import date
 
 WANTED: Final = {"none": (), "json": ("json",), "csv": ("csv",), "all": ("json", "csv")}
 """By what a group wants attached: the kinds of files."""
@@ -47,7 +50,11 @@ class _Folder:
 
 def path_of(folder: Path, report: Report, ending: str = ".json") -> Path:
     """Return where a report's file is: the day's folder is that of its label."""
-    return folder / f"{report.hi:%Y%m%d}" / f"security-report-{report.label}{ending}"
+    return folder / f"{report.hi:%Y%m%d}" / _name(report, ending)
+
+
+def _name(report: Report, ending: str) -> str:
+    return f"security-report-{report.label}{ending}"
 
 
 class ReportFiles:
@@ -64,9 +71,12 @@ class ReportFiles:
         self._has_pages = root is None
         self._built = built
         self._begun: list[Path] = []
+        self._folders: dict[date, Path] = {}
+        """By the day of the window's end."""
         self._of: dict[str, _Folder] = {}
 
     def __enter__(self) -> Self:
+        self._session.views.clear()
         try:
             self._write()
         except OSError as error:
@@ -114,7 +124,7 @@ class ReportFiles:
                 extras[report.parent].append(report)
         for report in alone:
             self._write_chain(report, extras[report.label])
-        for folder in dict.fromkeys(path.parent for path in self._begun):
+        for folder in dict.fromkeys(self._folders.values()):
             sync_folder(self._session.outside.files, folder)
 
     def _write_chain(self, report: Report, extras: Sequence[Report]) -> None:
@@ -135,9 +145,12 @@ class ReportFiles:
         return Paths(self._begin(report, ".json"), self._begin(report, ".csv"))
 
     def _begin(self, report: Report, ending: str) -> Path:
-        path = path_of(self._root, report, ending)
-        if not self._begun or self._begun[-1].parent != path.parent:
-            make_folders(self._session.outside.files, path.parent)
+        day = report.hi.date()
+        folder = self._folders.get(day)
+        if folder is None:
+            folder = self._folders[day] = path_of(self._root, report).parent
+            make_folders(self._session.outside.files, folder)
+        path = folder / _name(report, ending)
         self._begun.append(path)
         return path
 

@@ -1,6 +1,6 @@
 """The events database: only ever read here."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -11,6 +11,8 @@ from mentat_reporter.store.queries import get
 
 BATCH: Final = 500
 """Rows a round trip; about a megabyte of messages, unless they are very large."""
+IDS: Final = 1000
+"""Events that are asked for at once by their ids."""
 
 
 class Raw(NamedTuple):
@@ -30,7 +32,7 @@ class Waiting(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """The events database's transactions when a window opens; None on a read-only replica."""
+    """The events database's transactions when a window opens; None where it is not known."""
 
     xmin: str | None
     own_xid: str | None
@@ -57,11 +59,13 @@ def stream(
         yield from map(_raw, cursor)
 
 
-def by_ids(connection: Connection, ids: Sequence[str]) -> list[Raw]:
-    """Return the events with these ids; those that are gone are left out."""
-    with connection, connection.cursor() as cursor:
-        cursor.execute(get("events.by_ids"), {"ids": list(ids)})
-        return list(map(_raw, cursor))
+def by_ids(connection: Connection, ids: Sequence[str]) -> Iterator[Raw]:
+    """Yield the events with these ids, in no particular order; those that are gone are left out."""
+    for begin in range(0, len(ids), IDS):
+        with connection, connection.cursor() as cursor:
+            cursor.execute(get("events.by_ids"), {"ids": list(ids[begin : begin + IDS])})
+            rows = cursor.fetchall()
+        yield from map(_raw, rows)
 
 
 def newer(connection: Connection, hi: datetime) -> list[Waiting]:
@@ -86,11 +90,14 @@ def newest(connection: Connection) -> datetime | None:
         return found
 
 
-def is_replica(connection: Connection) -> bool:
-    """Tell whether the events database is a read-only replica, which gives no transaction ids."""
+def elsewhere(connection: Connection) -> str | None:
+    """Say where events are stored, if by other servers' transactions than those that `snapshot` tells of."""
     with connection, connection.cursor() as cursor:
-        cursor.execute(get("events.is_replica"))
-        return bool(cursor.fetchall()[0][0])
+        cursor.execute(get("events.elsewhere"))
+        [(replica, spread)] = cursor.fetchall()
+    if replica:
+        return "a read-only replica"
+    return "spread over several servers" if spread else None
 
 
 def snapshot(connection: Connection) -> Snapshot:

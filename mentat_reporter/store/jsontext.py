@@ -23,19 +23,17 @@ def decode(text: str | bytes) -> Any:
     return idea.clean(value) if suspect else value
 
 
-def read(text: bytes) -> tuple[bytes, Any]:
-    """Return a message as it is stored if that is JSON, else what `decode` makes of it, and its value.
+def as_json(text: bytes, value: Any) -> bytes:
+    """Return a message as it is stored if that is JSON, else what `decode` made of it, its value.
 
-    A byte order mark is taken off, and numbers that JSON does not know become null. Raises MessageError.
+    A byte order mark is taken off, and numbers that JSON does not know become null.
     """
     try:
-        written = text.decode()
-        value = orjson.loads(written)
+        orjson.loads(text)
     except ValueError:
-        value, bare = decode(text), text.removeprefix(BOM_UTF8)
-        stands = _is_json(bare)
-        return bare if stands else json.dumps(_finite(value), ensure_ascii=False).encode(), value
-    return text, idea.clean(value) if idea.needs_cleaning(written) else value
+        bare = text.removeprefix(BOM_UTF8)
+        return bare if _is_json(bare) else json.dumps(_finite(value), ensure_ascii=False).encode()
+    return text
 
 
 def _is_json(text: bytes) -> bool:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Final, NamedTuple
 
+from mentat_reporter.core.ledger import Decided
 from mentat_reporter.core.model import Direction, Severity, Window
 from mentat_reporter.store.connection import Connection
 from mentat_reporter.store.events import Snapshot
@@ -11,6 +13,8 @@ from mentat_reporter.store.queries import get
 
 RESTORED: Final = timedelta(hours=24)
 """How far back a restored events database is read again (docs/reliability.md)."""
+LEDGER_PAGE: Final = 50_000
+"""Rows of the ledger a statement, whose text is in memory several times."""
 
 
 class ClockState(NamedTuple):
@@ -66,6 +70,12 @@ def try_lock(connection: Connection) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(get("state.lock"))
         return bool(cursor.fetchall()[0][0])
+
+
+def join_lock(connection: Connection) -> None:
+    """Take the lock that a run's processes share, in the process that has this connection."""
+    with connection.cursor() as cursor:
+        cursor.execute(get("state.join_lock"))
 
 
 def clocks(connection: Connection) -> dict[tuple[str, Severity], ClockState]:
@@ -163,11 +173,11 @@ def drop_clock(connection: Connection, clock: str, severity: Severity) -> None:
         cursor.execute(get("state.drop_clock"), {"clock": clock, "severity": severity})
 
 
-def decided(connection: Connection, opened: OpenWindow) -> set[tuple[Direction, str, str]]:
-    """Return direction, group and event id of what committed units of an open window decided."""
+def decided(connection: Connection, opened: OpenWindow) -> list[Decided]:
+    """Return what committed units of an open window decided."""
     with connection.cursor() as cursor:
         cursor.execute(get("state.decided"), {"window": opened.id})
-        return set(cursor.fetchall())
+        return cursor.fetchall()
 
 
 def unit_done(connection: Connection, opened: OpenWindow, unit: Unit, event_ids: Iterable[str]) -> None:
@@ -181,27 +191,28 @@ def unit_done(connection: Connection, opened: OpenWindow, unit: Unit, event_ids:
         cursor.execute(get("state.unit_done"), parameters)
 
 
-def considered(
-    connection: Connection, severity: Severity, since: datetime
-) -> set[tuple[Direction, str, str]]:
-    """Return direction, group and event id of what was decided before and may be fetched again."""
+def considered(connection: Connection, severity: Severity, since: datetime) -> list[Decided]:
+    """Return what was decided before and may be fetched again."""
     with connection.cursor() as cursor:
         cursor.execute(get("state.considered"), {"severity": severity, "since": since})
-        return set(cursor.fetchall())
+        return cursor.fetchall()
 
 
-def told(connection: Connection, severity: Severity, since: datetime) -> set[tuple[Direction, str, str]]:
-    """Return direction, group and event id of what units told, held or owe since a time."""
+def told(connection: Connection, severity: Severity, since: datetime) -> list[Decided]:
+    """Return what units told, held or owe since a time."""
     with connection.cursor() as cursor:
         cursor.execute(get("state.told"), {"severity": severity, "since": since})
-        return set(cursor.fetchall())
+        return cursor.fetchall()
 
 
-def consider(connection: Connection, unit: Unit, events: Mapping[str, datetime], since: datetime) -> None:
-    """Write the ledger: ids by storage time. Only what a later window can fetch again needs a row."""
-    rows = {event_id: time for event_id, time in events.items() if time >= since}
-    if rows:
-        parameters = {**unit._asdict(), "ids": list(rows), "times": list(rows.values())}
+def consider(
+    connection: Connection, unit: Unit, events: Iterable[tuple[str, datetime]], since: datetime
+) -> None:
+    """Write the ledger: ids and storage times. Only what a later window can fetch again needs a row."""
+    rows = (row for row in events if row[1] >= since)
+    while page := list(islice(rows, LEDGER_PAGE)):
+        ids, times = zip(*page, strict=True)
+        parameters = {**unit._asdict(), "ids": list(ids), "times": list(times)}
         with connection.cursor() as cursor:
             cursor.execute(get("state.consider"), parameters)
 

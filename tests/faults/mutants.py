@@ -78,7 +78,7 @@ SETTLE_LATE: Final = """\
         for late in getattr(self, 'later', ()):
             self._settle(*late)
 """
-LEDGER: Final = "state.consider(session.main, unit, intake.considered, opened.next_fetch_lo)\n"
+LEDGER: Final = "state.consider(session.main, unit, intake.considered.items(), opened.next_fetch_lo)\n"
 RENEW: Final = (
     "thresholds.renew(session.main, unit, decision.labels, decision.times, decision.threads.kept())\n"
 )
@@ -98,7 +98,7 @@ MUTANTS: Final = (
         "mail made after the commit",
         (Change("unit.py", ENQUEUE, PUT_OFF), Change("unit.py", FORETELL, ENQUEUE_LATE + FORETELL)),
     ),
-    Mutant("no ledger", (Change("store/state.py", "in events.items() if time >= since}", "in ()}"),)),
+    Mutant("no ledger", (Change("store/state.py", "in events if row[1] >= since)", "in ())"),)),
     Mutant(
         "horizon by snapshot_xmax",
         (Change("store/sql/events.sql", "pg_current_xact_id()", "pg_snapshot_xmax(pg_current_snapshot())"),),

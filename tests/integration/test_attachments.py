@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Sequence
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,6 @@ from xarf.schema_validator import SchemaValidator
 
 from mentat_reporter.files import FileSteps
 from mentat_reporter.outside import Outside
-from mentat_reporter.store import events
-from mentat_reporter.store.connection import Connection
 
 __all__ = ["reporter"]
 
@@ -428,28 +425,6 @@ def test_a_redo_writes_the_same_bytes(reporter: Reporter) -> None:
 
     again = {path.name: path.read_bytes() for path in reports_of(reporter)}
     assert again == {name: content for name, content in kept.items() if name.startswith("security")}
-
-
-def test_events_that_are_gone_before_their_file_is_written_are_said(
-    reporter: Reporter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    filled(reporter, mode="both")
-
-    def forgetful(connection: Connection, ids: Sequence[str]) -> list[events.Raw]:
-        return [raw for raw in by_ids(connection, ids) if raw.stored.id != "two"]
-
-    by_ids = events.by_ids
-    monkeypatch.setattr(events, "by_ids", forgetful)
-
-    assert reporter.run(START).exit_code == 0
-
-    [label] = [report["label"] for report in reporter.reports() if report["type"] == "summary"]
-    assert (
-        f"report {label}: 1 of its 3 events are gone from the database, its files are without them"
-        in caplog.messages
-    )
-    [table] = [path.read_bytes() for path in reports_of(reporter) if path.name.endswith(f"{label}.csv")]
-    assert [row["event_id"] for row in rows(table)] == ["one", "three"]
 
 
 def test_a_dry_run_encloses_nothing(reporter: Reporter) -> None:

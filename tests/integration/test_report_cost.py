@@ -8,7 +8,9 @@ import psycopg2
 import pytest
 from integration.helpers_run import DAY, HOUR, MINUTE, START, Reporter, event, group, reporter
 
-from mentat_reporter import deal
+from mentat_reporter import deal, shelf
+from mentat_reporter.render import templates
+from mentat_reporter.store import events
 from mentat_reporter.store.jsontext import decode
 
 __all__ = ["reporter"]
@@ -150,3 +152,75 @@ def test_a_relapsed_event_is_decoded_once_a_unit(reporter: Reporter, monkeypatch
 
     assert result.total("relapsed") == 1
     assert len(decoded) == 1
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> list[str]:
+    """Note each call of a function, by its name."""
+    calls: list[str] = []
+    begin = getattr(owner, name)
+
+    def counting(*arguments: Any, **more: Any) -> Any:
+        calls.append(name)
+        return begin(*arguments, **more)
+
+    monkeypatch.setattr(owner, name, counting)
+    return calls
+
+
+def test_an_event_is_read_once_for_what_is_told_of_it_and_for_its_files(
+    reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many_groups(reporter, 3, mode="both", attachments="all")
+    addresses = [f"10.0.{number}.{host}" for number in range(3) for host in range(1, 6)]
+    reporter.store(*(event(f"{number}", AT, *addresses) for number in range(20)))
+    read, again = counted(monkeypatch, deal, "decode"), counted(monkeypatch, shelf, "decode")
+
+    result = reporter.run(START)
+
+    assert result.total("reports") == 3 * (1 + 5)
+    assert (len(read), len(again)) == (20, 0)
+
+
+def test_without_memory_for_what_was_read_an_event_is_read_again_a_few_times_a_unit(
+    reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "DECODED", 0)
+    many_groups(reporter, 2, mode="both", attachments="all")
+    addresses = [f"10.0.{number}.{host}" for number in range(2) for host in range(1, 40)]
+    reporter.store(*(event(f"{number}", AT, *addresses) for number in range(20)))
+    again = counted(monkeypatch, shelf, "decode")
+
+    assert reporter.run(START).total("reports") == 2 * (1 + 39)
+
+    assert len(again) <= 4 * 2 * 20
+
+
+def test_the_events_database_is_asked_once_for_what_is_new(
+    reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many_groups(reporter, 5, mode="both", attachments="all")
+    reporter.store(*(event(f"{number}", AT, f"10.0.{number % 5}.{number}") for number in range(100)))
+    streams, by_ids = counted(monkeypatch, events, "stream"), counted(monkeypatch, events, "by_ids")
+
+    result = reporter.run(START)
+
+    assert result.total("reports") == 5 + 100
+    assert len(streams) == len(result.windows)
+    assert by_ids == []
+
+
+def test_a_report_is_rendered_three_times_and_looked_at_once(
+    reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many_groups(reporter, 4, mode="both")
+    reporter.store(
+        *(event(f"{group} {n}", AT, f"10.0.{group}.{n}") for group in range(4) for n in range(1, 6))
+    )
+    views = counted(monkeypatch, templates, "view")
+    renders = counted(monkeypatch, templates.Templates, "_filled")
+
+    result = reporter.run(START)
+
+    assert result.total("reports") == result.total("mails") == 4 * (1 + 5)
+    assert len(renders) == 3 * 24  # text, HTML, and the page
+    assert len(views) == 24

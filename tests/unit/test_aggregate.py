@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from strategies import json_values, messages, messy_messages
 
 from mentat_reporter.core.addresses import parse_address
-from mentat_reporter.core.aggregate import EXACT, Finding, entries, statistics, structured
+from mentat_reporter.core.aggregate import EXACT, Finding, entries, structured
+from mentat_reporter.core.figures import figures
 from mentat_reporter.core.idea import clean
-from mentat_reporter.core.model import DIRECTIONS, UNKNOWN, Detail, Direction, Entry, Event
+from mentat_reporter.core.model import DIRECTIONS, UNKNOWN, Detail, Direction, Entry, Event, Severity
 
 HOUR = timedelta(hours=1)
 TWO_SECTIONS = [
@@ -28,6 +29,10 @@ def lines_of(
     *seen: Event, addresses: tuple[str, ...] = ("192.0.2.1",), direction: Direction = "source"
 ) -> list[Entry]:
     return entries([finding(one, address, direction) for one in seen for address in addresses], direction)
+
+
+def statistics(new: list[Finding], recurring: list[Finding], severity: Severity) -> dict[str, Any]:
+    return figures(new, recurring, severity, by_address=False).whole
 
 
 def only(lines: list[Entry]) -> Detail:

@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -322,7 +323,7 @@ def test_no_address_is_lost_and_none_is_invented(source: list[dict[str, Any]]) -
 # What a rule sees
 
 
-def seen(message: dict[str, Any], direction: Direction, address: str) -> dict[str, Any]:
+def seen(message: dict[str, Any], direction: Direction, address: str) -> Mapping[str, Any]:
     return view(read(message), direction, (parse_address(address),), address)
 
 
@@ -631,3 +632,12 @@ def test_wide_and_reversed_ranges_are_addresses(written: str, address: Address) 
 
     assert (found, invalid) == ((address,), ())
     assert [share.chain for share in Ownership([]).shares(found[0])] == [()]
+
+
+@given(messy_messages(), st.sampled_from(["Note", "Content", 'x"Content', "Notes"]), st.text(max_size=8))
+def test_what_needs_no_cleaning_is_not_changed_by_it(message: Any, key: str, text: str) -> None:
+    whole = {"Message": message, key: f"{text}\n", "Attach": [{"Content": f'"Content":"{text}\n"'}]}
+
+    for written in (json.dumps(whole), json.dumps(whole, ensure_ascii=False)):
+        if not needs_cleaning(written):
+            assert clean(json.loads(written)) == json.loads(written)

@@ -1,6 +1,7 @@
 """A message for a report's file and for its table, read once."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,12 @@ from hypothesis import strategies as st
 from strategies import messages
 
 from mentat_reporter.errors import MessageError
-from mentat_reporter.store.jsontext import decode, read
+from mentat_reporter.store.jsontext import as_json, decode
+
+
+def read(text: bytes) -> tuple[bytes, Any]:
+    value = decode(text)
+    return as_json(text, value), value
 
 
 @given(messages, st.booleans())

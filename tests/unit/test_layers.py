@@ -18,7 +18,7 @@ TIERS: Final[tuple[frozenset[str], ...]] = (
         {
             "run", "imports", "session", "links", "outside", "interrupts", "dispatch", "today", "unit",
             "mails", "rendering", "preview", "restoring", "filing",
-            "deal", "rounds", "clocks", "result", "delivery", "settings", "settings_checks",
+            "deal", "shelf", "crew", "rounds", "clocks", "result", "delivery", "settings", "settings_checks",
             "settings_keys", "settings_values", "lock", "files", "digest", "signing", "threads",
         }
     ),

@@ -38,21 +38,24 @@ from failed
 where quarantine.told = failed.made
 
 -- name: tell_failed
--- Mark the addresses that failed since the last digest as told, and return them by mail.
+-- Mark the addresses that failed since the last digest as told, and return them by mail. Chains are read as a
+-- set: Mentat's table has no index by report.
 with told as (
     update mentat_reporter.outbox_recipient set told = %(now)s
     where state = 'failed' and told is null
     returning outbox_id, address, code, text
+), mail as (
+    select id, report_label, message_id from mentat_reporter.outbox where id in (select outbox_id from told)
+), chain as (
+    select report.label, array_agg(groups.name::text order by groups.name::text) as groups
+    from reports_events as report
+    join asoc_groups_reports as asoc on asoc.report_id = report.id
+    join groups on groups.id = asoc.group_id
+    where report.label in (select report_label from mail)
+    group by report.label
 )
 select mail.id, mail.report_label, mail.message_id,
-       array(
-           select groups.name::text
-           from reports_events as report
-           join asoc_groups_reports as asoc on asoc.report_id = report.id
-           join groups on groups.id = asoc.group_id
-           where report.label = mail.report_label
-           order by 1
-       ) as groups,
+       coalesce(chain.groups, '{}') as groups,
        array(
            select address from mentat_reporter.outbox_recipient
            where outbox_id = mail.id and state = 'sent' order by 1
@@ -62,20 +65,26 @@ select mail.id, mail.report_label, mail.message_id,
            where outbox_id = mail.id and state in ('pending', 'deferred') order by 1
        ) as waiting,
        told.address, told.code, told.text
-from told join mentat_reporter.outbox as mail on mail.id = told.outbox_id
+from told join mail on mail.id = told.outbox_id left join chain on chain.label = mail.report_label
 order by mail.id, told.address
 
 -- name: held
 -- Mails that an operator must decide on, digests apart.
+with mail as (
+    select id, report_label, message_id, settled, smtp_code, smtp_text, recoveries
+    from mentat_reporter.outbox as held
+    where state = 'held'
+      and not exists (select from mentat_reporter.digest where digest.message_id = held.message_id)
+), chain as (
+    select report.label, array_agg(groups.name::text order by groups.name::text) as groups
+    from reports_events as report
+    join asoc_groups_reports as asoc on asoc.report_id = report.id
+    join groups on groups.id = asoc.group_id
+    where report.label in (select report_label from mail)
+    group by report.label
+)
 select mail.id, mail.report_label,
-       array(
-           select groups.name::text
-           from reports_events as report
-           join asoc_groups_reports as asoc on asoc.report_id = report.id
-           join groups on groups.id = asoc.group_id
-           where report.label = mail.report_label
-           order by 1
-       ) as groups,
+       coalesce(chain.groups, '{}') as groups,
        mail.message_id,
        array(
            select address from mentat_reporter.outbox_recipient
@@ -85,9 +94,7 @@ select mail.id, mail.report_label,
        case when mail.smtp_text is null then ''
             else concat_ws(' ', mail.smtp_code, mail.smtp_text) end as text,
        mail.recoveries
-from mentat_reporter.outbox as mail
-where mail.state = 'held'
-  and not exists (select from mentat_reporter.digest where digest.message_id = mail.message_id)
+from mail left join chain on chain.label = mail.report_label
 order by mail.id
 
 -- name: given_up

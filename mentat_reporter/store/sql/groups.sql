@@ -45,11 +45,18 @@ from event_classes c
 left join mentat_reporter.event_class_text t on t.class_name = c.name
 
 -- name: hit_rules
-update filters set hits = hits + hit.count, last_hit = %(now)s::timestamp
-from unnest(%(ids)s::integer[], %(counts)s::integer[]) as hit (id, count)
-where filters.id = hit.id
+-- Rows are locked in their order, so that no two that count wait for each other.
+with hit as (
+    select f.id, h.count from filters f
+    join unnest(%(ids)s::integer[], %(counts)s::integer[]) as h (id, count) on h.id = f.id
+    order by f.id for update of f
+)
+update filters set hits = hits + hit.count, last_hit = %(now)s::timestamp from hit where filters.id = hit.id
 
 -- name: hit_detectors
-update detectors set hits = hits + hit.count
-from unnest(%(names)s::text[], %(counts)s::integer[]) as hit (name, count)
-where detectors.name = hit.name
+with hit as (
+    select d.name, h.count from detectors d
+    join unnest(%(names)s::text[], %(counts)s::integer[]) as h (name, count) on h.name = d.name
+    order by d.name for update of d
+)
+update detectors set hits = hits + hit.count from hit where detectors.name = hit.name

@@ -23,13 +23,17 @@ with mail as (
 select id from mail order by id
 
 -- name: told_by
--- The mails of reports, each with that of its summary if it is an extra report.
+-- The mails of reports, each with that of its summary if it is an extra report; `offset` has the index asked.
 select given.label, own.id, own.message_id, summary.id, summary.message_id
 from unnest(%(labels)s::text[]) as given (label)
-left join mentat_reporter.outbox as own on own.report_label = given.label
+left join lateral (
+    select id, message_id from mentat_reporter.outbox where report_label = given.label offset 0
+) as own on true
 left join reports_events as report on report.label = given.label
 left join reports_events as parent on parent.id = report.parent_id
-left join mentat_reporter.outbox as summary on summary.report_label = parent.label
+left join lateral (
+    select id, message_id from mentat_reporter.outbox where report_label = parent.label offset 0
+) as summary on true
 where own.id is not null or summary.id is not null
 order by own.id desc, summary.id desc
 

@@ -8,8 +8,16 @@ select 1
 select now()
 
 -- name: lock
--- One runner per database, on whatever host. The number is the word "mentatre" in ASCII.
-select pg_try_advisory_lock(7882826979589059173)
+-- One runner per database, on whatever host. The number is the word "mentatre" in ASCII; the next one is the lock
+-- of worker processes, of which one may outlive its run for a moment: the run only looks whether it is free.
+select case
+    when not pg_try_advisory_lock(7882826979589059173) then false
+    when pg_try_advisory_lock(7882826979589059174) then pg_advisory_unlock(7882826979589059174)
+    else not pg_advisory_unlock(7882826979589059173)
+end
+
+-- name: join_lock
+select pg_advisory_lock_shared(7882826979589059174)
 
 -- name: clocks
 -- What each clock has covered: from where it ever fetched, its last hi, and its window left open, if any.
@@ -92,7 +100,7 @@ delete from mentat_reporter.run_window where clock = %(clock)s and severity = %(
 
 -- name: decided
 -- What the units of an open window that are committed decided.
-select direction, group_name, unnest(event_ids) from mentat_reporter.unit_done where window_id = %(window)s
+select direction, group_name, event_ids from mentat_reporter.unit_done where window_id = %(window)s
 
 -- name: unit_done
 -- A unit is worked again when more became visible before a run goes on with the window.
@@ -109,8 +117,9 @@ delete from mentat_reporter.unit_done where window_id in (select id from done)
 
 -- name: considered
 -- Events already decided in this severity that a stream from `since` on may bring again.
-select direction, group_name, event_id from mentat_reporter.considered
+select direction, group_name, array_agg(event_id) from mentat_reporter.considered
 where severity = %(severity)s and storagetime >= %(since)s
+group by direction, group_name
 
 -- name: forget_considered
 -- Purge what no later window will fetch again. `own`: the groups with clocks of their own, which the common
@@ -168,19 +177,22 @@ where w.state = 'done' and w.hi < %(before)s
 -- name: told
 -- What units of a severity told, held or owe since a time: for a restored events database, which is read a
 -- day back.
-select case r.type when 'target' then 'target' else 'source' end as direction, g.name, told.id
-from reports_events r
-join asoc_groups_reports a on a.report_id = r.id
-join groups g on g.id = a.group_id
-cross join lateral jsonb_array_elements_text(r.statistics -> 'list_ids') as told (id)
-where r.severity::text = %(severity)s and r.parent_id is null and not r.flag_testdata
-  and r.dt_to > (%(since)s::timestamptz at time zone 'utc')
-union
-select direction, group_name, event_id from mentat_reporter.thresholded_event
-where severity = %(severity)s and createtime >= %(since)s
-union
-select direction, group_name, unnest(event_ids) from mentat_reporter.unit_retry
-where severity = %(severity)s and hi > %(since)s
+select direction, name, array_agg(id) from (
+    select case r.type when 'target' then 'target' else 'source' end as direction, g.name::text, told.id
+    from reports_events r
+    join asoc_groups_reports a on a.report_id = r.id
+    join groups g on g.id = a.group_id
+    cross join lateral jsonb_array_elements_text(r.statistics -> 'list_ids') as told (id)
+    where r.severity::text = %(severity)s and r.parent_id is null and not r.flag_testdata
+      and r.dt_to > (%(since)s::timestamptz at time zone 'utc')
+    union
+    select direction, group_name, event_id from mentat_reporter.thresholded_event
+    where severity = %(severity)s and createtime >= %(since)s
+    union
+    select direction, group_name, unnest(event_ids) from mentat_reporter.unit_retry
+    where severity = %(severity)s and hi > %(since)s
+) as told
+group by direction, name
 
 -- name: consider
 -- Write the ledger: what was decided of one unit's events.
