@@ -5,12 +5,16 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test pages screenshots faults sweep mutants lint format messages clean
+.PHONY: help demo test pages screenshots faults sweep mutants bench lint format messages clean
 
 PYTHON := .venv/bin/python
 PACKED := $(shell find mentat_reporter templates etc bin -type f ! -name '*.py[co]' ! -name '*.mo' | LC_ALL=C sort)
 TESTS ?= tests/unit tests/integration tests/model
 SWEEP ?= --singles all --pairs 400
+CASES ?=
+SCALE ?= 1
+WORKERS ?= 1
+BENCH ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
@@ -23,6 +27,7 @@ help:
 	@echo 'make faults    what a run does when it is killed, cut off, misled; takes half an hour'
 	@echo 'make sweep     kill it everywhere, and pairs of kills (SWEEP="--pairs 1000 --seed 7"); takes longer'
 	@echo 'make mutants   break it in ways that the sweep has to notice'
+	@echo 'make bench     what whole runs cost (CASES="idle-200 mixed-20k" SCALE=0.1 WORKERS=2); takes long'
 	@echo 'make lint      ruff, mypy --strict, translations'
 	@echo 'make format    let ruff put the code in order'
 	@echo 'make messages  extract, update and compile translations'
@@ -56,6 +61,10 @@ sweep: .venv/.developed
 mutants: .venv/.developed
 	@$(PYTHON) -m mentat_reporter.render.catalogues compile
 	@PYTHONPATH="$(CURDIR):$(CURDIR)/tests" $(PYTHON) -m faults.mutants
+
+bench: .venv/.developed
+	@$(PYTHON) -m mentat_reporter.render.catalogues compile
+	@PYTHONPATH="$(CURDIR)" $(PYTHON) -m benchmarks.bench $(CASES) --scale $(SCALE) --workers $(WORKERS) $(BENCH)
 
 lint: .venv/.developed
 	@$(PYTHON) -m ruff check .

@@ -7,31 +7,26 @@ archive of both, take an event. With `--extras` each address has its own report 
 """
 
 import argparse
-import json
 import logging
-import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
 
-import psycopg2.extras
+import orjson
 
 from mentat_reporter.core.addresses import parse_address
-from mentat_reporter.core.model import Counters, Place, Report
+from mentat_reporter.core.idea import StoredEvent, read_event
+from mentat_reporter.core.model import Counters, Event, Place, Report
 from mentat_reporter.files import put
 from mentat_reporter.filing.events import Notes, Paths, write_events, write_extra
 from mentat_reporter.outside import REAL
 from mentat_reporter.render.attachments import Member, zipped
 from mentat_reporter.session import Session
 from mentat_reporter.settings import build_settings
-from mentat_reporter.store import schema
-from mentat_reporter.store.connection import STATE_LIMITS, Connection, connect, transaction
-from mentat_reporter.store.embedded import Cluster
+from mentat_reporter.shelf import Shelf
 
 EVENTS: Final = 100_000
 ADDRESSES: Final = 250
@@ -44,21 +39,10 @@ def main() -> None:
     parser.add_argument("events", type=int, nargs="?", default=EVENTS)
     parser.add_argument("--extras", action="store_true")
     chosen = parser.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="mentat-reporter-bench-"))
-    cluster = Cluster(home, durable=False)
-    try:
-        dsn = cluster.start()
-        with closing(connect(dsn, what="main", limits=STATE_LIMITS)) as connection:
-            schema.initialise(connection, None)
-            store(connection, chosen.events)
-        url = f"postgresql:///?{urlencode(dsn)}"
-        settings, _ = build_settings({"__core__database": {"sqlstorage": {"url": url}}}, home=home)
-        session = Session(settings, logging.getLogger("benchmark"), print, REAL)
-        session.lasting(lambda: measure(session, home, chosen.events, extras=chosen.extras))
-        session.disconnect()
-    finally:
-        cluster.stop()
-        shutil.rmtree(home, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="mentat-reporter-bench-") as place:
+        home = Path(place)
+        settings, _ = build_settings({}, home=home)
+        measure(Session(settings, logging.getLogger("benchmark"), print, REAL), home, chosen)
 
 
 def address_of(number: int) -> str:
@@ -85,24 +69,17 @@ def message_of(number: int) -> dict[str, Any]:
     }
 
 
-def store(connection: Connection, count: int) -> None:
-    with transaction(connection), connection.cursor() as cursor:
-        psycopg2.extras.execute_values(
-            cursor,
-            "insert into events (id, storagetime, category, resolvedabuses, eventclass, eventseverity,"
-            " detecttime, node_name) values %s",
-            ((f"e{n:08}", LO, ["Recon.Scanning"], ["x"], "scan", "low", LO, ["x"]) for n in range(count)),
-            page_size=5000,
-        )
-        psycopg2.extras.execute_values(
-            cursor, "insert into events_json values %s",
-            ((f"e{n:08}", json.dumps(message_of(n)).encode()) for n in range(count)), page_size=5000,
-        )  # fmt: skip
-    with transaction(connection), connection.cursor() as cursor:
-        cursor.execute("analyze")
+def events_of(count: int) -> dict[str, Event]:
+    shelf, found = Shelf(), {}
+    for number in range(count):
+        row = StoredEvent(f"e{number:08}", LO, "scan", None, "low", None, shadow=False, shadow_target=False)
+        message = message_of(number)
+        place = shelf.keep(orjson.dumps(message), message)
+        found[row.id] = read_event(row, message, "low", messages=shelf, place=place)
+    return found
 
 
-def report_of(label: str, numbers: range) -> Report:
+def report_of(label: str, numbers: range, events: Mapping[str, Event]) -> Report:
     places: dict[str, tuple[Place, ...]] = {}
     for number in numbers:
         text = address_of(number)
@@ -110,15 +87,15 @@ def report_of(label: str, numbers: range) -> Report:
     return Report(
         label=label, type="summary", severity="low", shadow=False, test_data=False, chain=("a@example.org",),
         fallbacks=(), lo=LO, hi=AT, created=AT, counters=Counters(rep=len(numbers), all=len(numbers)),
-        regular=[], relapsed=[], statistics={}, filtering={}, places=places,
+        regular=[], relapsed=[], statistics={}, filtering={}, places=places, events=events,
     )  # fmt: skip
 
 
-def measure(session: Session, home: Path, count: int, *, extras: bool) -> None:
-    summary = report_of("M20260504SL-SUMMARY", range(count))
-    parts = [
-        report_of(f"M20260504EL-{n}", range(n, count, ADDRESSES)) for n in range(ADDRESSES if extras else 0)
-    ]
+def measure(session: Session, home: Path, chosen: argparse.Namespace) -> None:
+    count, extras = chosen.events, range(ADDRESSES if chosen.extras else 0)
+    events = events_of(count)
+    summary = report_of("M20260504SL-SUMMARY", range(count), events)
+    parts = [report_of(f"M20260504EL-{n}", range(n, count, ADDRESSES), events) for n in extras]
     notes = Notes() if extras else None
     paths = paths_of(home, summary)
     told("JSON and CSV", count, lambda: write_events(session, summary, paths, notes))
