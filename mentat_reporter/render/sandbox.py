@@ -1,5 +1,6 @@
 """Where templates run: Jinja2 in a sandbox, and what is said of one that fails."""
 
+import inspect
 import re
 import traceback
 from collections.abc import Callable, MutableMapping, Sequence
@@ -54,13 +55,14 @@ class _Gettext:
     def __init__(self, translated: Callable[[str], str]) -> None:
         self._translated = translated
         self._plain = lru_cache(maxsize=_PHRASES)(self._looked_up)
-        self.whole = lru_cache(maxsize=_PHRASES)(self._without_variables)
+        self._whole = lru_cache(maxsize=_PHRASES)(self._without_variables)
+        self._marked = lru_cache(maxsize=_PHRASES)(self._escaped)
 
     @pass_context
     def __call__(self, context: Context, text: str, /, **variables: Any) -> str:
         escaped = bool(context.eval_ctx.autoescape)
         if not variables:
-            return self.whole(text, escaped)
+            return self.whole(context, text)
         said, is_simple = self._plain(text)
         if not escaped:
             return said % variables
@@ -69,9 +71,17 @@ class _Gettext:
             return Markup(said % shown)  # noqa: S704 - the phrase is ours
         return Markup(said) % variables  # noqa: S704 - as above
 
-    def _without_variables(self, text: str, escaped: bool) -> str:
+    def whole(self, context: Context, text: str) -> str:
+        """Return a phrase that has no variables."""
+        return self._marked(text) if context.eval_ctx.autoescape else self._whole(text)
+
+    def _without_variables(self, text: str) -> str:
         said, _ = self._plain(text)
-        return Markup(said) % {} if escaped else said % {}  # noqa: S704 - as above
+        return said % {}
+
+    def _escaped(self, text: str) -> Markup:
+        said, _ = self._plain(text)
+        return Markup(said) % {}  # noqa: S704 - as above
 
     def _looked_up(self, text: str) -> tuple[str, bool]:
         """Return the phrase in its language, and whether it takes variables as texts alone."""
@@ -105,13 +115,19 @@ class Sandbox(ImmutableSandboxedEnvironment):
                 kwargs.pop("_loop_vars", None)
             if kwargs or len(args) != 1:
                 return obj(context, *args, **kwargs)
-            return obj.whole(args[0], bool(context.eval_ctx.autoescape))
+            return obj.whole(context, args[0])
         return super().call(context, obj, *args, **kwargs)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if attribute in _FIELDS.get(type(obj), ()):
             return getattr(obj, attribute)
         return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Return an item; `selectattr` and its like ask for fields so."""
+        if type(argument) is str and argument in _FIELDS.get(type(obj), ()):
+            return getattr(obj, argument)
+        return super().getitem(obj, argument)
 
     def get_template(
         self,
@@ -141,6 +157,11 @@ def _of_language(work: Callable[..., str]) -> Callable[..., str]:
     return filled
 
 
+def _at_once(work: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a filter that does not ask, at each call, whether templates run asynchronously: none does."""
+    return inspect.unwrap(work) if hasattr(work, "jinja_async_variant") else work
+
+
 def sandbox(folders: Sequence[Path], catalogue: NullTranslations, reader: Reader) -> Sandbox:
     """Return a sandbox whose templates come from the folders, the first that has one, in one language.
 
@@ -160,6 +181,7 @@ def sandbox(folders: Sequence[Path], catalogue: NullTranslations, reader: Reader
     environment.install_gettext_translations(catalogue, newstyle=True)  # type: ignore[attr-defined]
     phrase = _Gettext(catalogue.gettext)
     environment.globals.update(gettext=phrase, _=phrase)
+    environment.filters.update({name: _at_once(work) for name, work in environment.filters.items()})
     environment.filters.update(
         wrap=plain.wrap,
         paragraph=plain.paragraph,

@@ -31,6 +31,12 @@ PHRASES = (
     "{% for one in 'abc' %}{{ loop.index }}{{ loop.index0 }}{{ loop.first }}{{ loop.last }}{% endfor %}",
     "{% for one in 'abc' %}{{ loop.length }}{{ loop.previtem is defined }}{{ loop.cycle(1, 2) }}{% endfor %}",
     "{% macro said(text) %}{{ _(text) }}{% endmacro %}{{ said(foreign) }}{{ said('Report') }}",
+    '{{ [foreign, "b"] | list | join(", ") }}{{ foreign | list | first }}{{ "aab" | unique | join }}',
+    '{{ [{"a": 0}, {"a": foreign}] | selectattr("a") | map(attribute="a") | join }}{{ [1, 2] | sum }}',
+    '{% autoescape false %}{{ [foreign, "<i>"] | join("<br>") }}{% endautoescape %}',
+    '{{ "abcd" | slice(2) | list }}{{ "abc" | select("in", "b") | list }}{{ [0, 1] | reject | list }}',
+    '{{ [["b"], ["a"], ["b"]] | groupby(0) | map("first") | join }}{{ [{"a": 0}] | rejectattr("a") | list }}',
+    "{% for one in 'abc' %}{{ loop['index'] }}{{ loop['first'] }}{{ loop['length'] }}{% endfor %}",
 )
 FOREIGN = "<script>&'\""
 
