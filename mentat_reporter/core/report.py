@@ -139,21 +139,19 @@ def places(told: Told, events: Iterable[str]) -> dict[str, tuple[Place, ...]]:
     """
     found: dict[str, tuple[Place, ...]] = dict.fromkeys(events, ())
     known: dict[Place, tuple[Place, ...]] = {}
+    several: dict[str, dict[str, Place]] = {}
     for finding in (*told.new, *told.recurring):
         place = Place(finding.event_class, finding.address, finding.origins)
-        alone = known.setdefault(place, (place,))
-        before = found[finding.event.id]
-        found[finding.event.id] = (*before, place) if before else alone
-    for event_id, of_event in found.items():
-        if len(of_event) > 1:
-            found[event_id] = _in_order(of_event)
+        event_id = finding.event.id
+        before = found[event_id]
+        if not before:
+            found[event_id] = known.setdefault(place, (place,))
+        else:  # each address once, as it came first
+            of_event = several.setdefault(event_id, {before[0].address: before[0]})
+            of_event.setdefault(place.address, place)
+    for event_id, of_event in several.items():
+        found[event_id] = tuple(sorted(of_event.values(), key=lambda place: (place.origins, place.address)))
     return found
-
-
-def _in_order(places: tuple[Place, ...]) -> tuple[Place, ...]:
-    """Return each address once, as it came first, in order."""
-    distinct = {place.address: place for place in reversed(places)}
-    return tuple(sorted(distinct.values(), key=lambda place: (place.origins, place.address)))
 
 
 def _ids(findings: Iterable[Finding]) -> set[str]:
