@@ -4,7 +4,7 @@ The groups of fields and their names are those of Mentat 2.15's `structured_data
 row).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from math import inf
 from typing import Any, Final, NamedTuple
@@ -209,12 +209,12 @@ def entry_data(line: Entry) -> dict[str, Any]:
     }
 
 
-def structured(lines: Iterable[Entry], written: Callable[[Entry], Any] = entry_data) -> dict[str, Any]:
-    """Return `{class: {address: …}}`, or `{class: …}` for lines that have no address; lines as `written`."""
+def structured(lines: Iterable[Entry]) -> dict[str, Any]:
+    """Return `{class: {address: …}}`, or `{class: …}` for lines that have no address."""
     data: dict[str, Any] = {}
     for line in lines:
         if line.address:
-            data.setdefault(line.event_class, {})[line.address] = written(line)
+            data.setdefault(line.event_class, {})[line.address] = entry_data(line)
         else:
-            data[line.event_class] = written(line)
+            data[line.event_class] = entry_data(line)
     return data

@@ -1,14 +1,14 @@
 """What a unit of work decides → the reports that are stored and told. docs/semantics.md."""
 
 from base64 import b32encode
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from mentat_reporter.core.addresses import parse_address
-from mentat_reporter.core.aggregate import Finding, entries, entry_data, structured
+from mentat_reporter.core.aggregate import Finding, entries, structured
 from mentat_reporter.core.figures import figures
 from mentat_reporter.core.intake import Tally
 from mentat_reporter.core.model import (
@@ -284,13 +284,13 @@ def reports_of(
     return [report]
 
 
-def structured_data(report: Report, written: Callable[[Entry], Any] = entry_data) -> dict[str, Any]:
-    """Return the report as its row stores it, each line as `written`; target reports by class alone."""
+def structured_data(report: Report) -> dict[str, Any]:
+    """Return the report as its row stores it; target reports by class alone."""
     target = report.type == "target"
     return {
         "timezone": report.timezone,
-        "regular": structured(report.regular_by_class if target else report.regular, written),
-        "relapsed": structured(report.relapsed_by_class if target else report.relapsed, written),
+        "regular": structured(report.regular_by_class if target else report.regular),
+        "relapsed": structured(report.relapsed_by_class if target else report.relapsed),
     }
 
 

@@ -6,9 +6,9 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from mentat_reporter.core.aggregate import entry_data, naive
+from mentat_reporter.core.aggregate import naive
 from mentat_reporter.core.listing import DayFigures, Listed
-from mentat_reporter.core.model import Entry, Report
+from mentat_reporter.core.model import Report
 from mentat_reporter.core.report import mailed_to, structured_data
 from mentat_reporter.errors import StoreError
 from mentat_reporter.store.connection import Connection
@@ -34,20 +34,7 @@ def taken_labels(connection: Connection, labels: Sequence[str]) -> set[str]:
         return {label for (label,) in cursor}
 
 
-class _Lines:
-    """The lines of a unit's reports as JSON, each written once: extra reports share their summary's."""
-
-    def __init__(self) -> None:
-        self._written: dict[int, orjson.Fragment] = {}
-
-    def __call__(self, line: Entry) -> orjson.Fragment:
-        known = self._written.get(id(line))
-        if known is None:
-            known = self._written[id(line)] = orjson.Fragment(orjson.dumps(entry_data(line)))
-        return known
-
-
-def _row(stored: Stored, parents: Mapping[str, int], lines: _Lines) -> dict[str, Any]:
+def _row(stored: Stored, parents: Mapping[str, int]) -> dict[str, Any]:
     report = stored.report
     created = naive(report.created)
     counters = {f"evcount_{name}": value for name, value in report.counters.items()}
@@ -68,17 +55,15 @@ def _row(stored: Stored, parents: Mapping[str, int], lines: _Lines) -> dict[str,
         "mail_dt": created if stored.mailed else None,
         "statistics": report.statistics,
         "filtering": None if report.type == "extra" else report.filtering,
-        "structured_data": structured_data(report, lines),
+        "structured_data": structured_data(report),
     }
 
 
-def _insert(
-    connection: Connection, reports: Sequence[Stored], parents: Mapping[str, int], lines: _Lines
-) -> dict[str, int]:
+def _insert(connection: Connection, reports: Sequence[Stored], parents: Mapping[str, int]) -> dict[str, int]:
     ids: dict[str, int] = {}
     with connection.cursor() as cursor:
         for start in range(0, len(reports), PAGE):
-            rows = [_row(stored, parents, lines) for stored in reports[start : start + PAGE]]
+            rows = [_row(stored, parents) for stored in reports[start : start + PAGE]]
             cursor.execute(get("reports.insert"), {"reports": orjson.dumps(rows).decode()})
             ids.update(cursor.fetchall())
     return ids
@@ -89,9 +74,8 @@ def store(connection: Connection, reports: Sequence[Stored]) -> None:
 
     Raises StoreError for a group that is gone since the groups were read: a report must belong to its chain.
     """
-    lines = _Lines()
-    ids = _insert(connection, [stored for stored in reports if stored.report.parent is None], {}, lines)
-    ids |= _insert(connection, [stored for stored in reports if stored.report.parent is not None], ids, lines)
+    ids = _insert(connection, [stored for stored in reports if stored.report.parent is None], {})
+    ids |= _insert(connection, [stored for stored in reports if stored.report.parent is not None], ids)
     links = [(name, ids[stored.report.label]) for stored in reports for name in stored.report.chain]
     with connection.cursor() as cursor:
         cursor.execute(
