@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from types import FrameType
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -50,19 +51,21 @@ def rendered(
 
 
 def _limited(work: Callable[[], Done]) -> Done:
-    """Raise TemplateError in work that takes longer. Only the main thread can be interrupted so.
-
-    The handler stays: to put it back each time would cost a twentieth of a rendering.
-    """
+    """Raise TemplateError in work that takes longer. Only the main thread can be interrupted so."""
     if threading.current_thread() is not threading.main_thread():
         return work()
-    if signal.getsignal(signal.SIGALRM) is not _expire:
-        signal.signal(signal.SIGALRM, _expire)
+    _catch_alarms()
     signal.setitimer(signal.ITIMER_REAL, PATIENCE)
     try:
         return work()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@cache
+def _catch_alarms() -> None:
+    """Take the signal for this process, once: each time would cost a twentieth of a rendering."""
+    signal.signal(signal.SIGALRM, _expire)
 
 
 def _expire(_number: int, _frame: FrameType | None) -> None:

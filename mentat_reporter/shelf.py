@@ -174,7 +174,10 @@ class Intakes:
 
     def open(self, key: Key) -> Intake:
         """Return the intake of a unit, to be added to before the next is asked for."""
-        return self._open.setdefault(key, Intake())
+        found = self._open.get(key)
+        if found is None:
+            found = self._open[key] = Intake()
+        return found
 
     def added(self, key: Key, sightings: int) -> None:
         """Say how many sightings a unit was given."""

@@ -36,9 +36,8 @@ _MANY_LINES_TEXT: Final = re.compile(
     r'(?<!\\)"(?:Note|Content)":\s*"[^"\\\ud800-\udfff]*(?:\\[^u][^"\\\ud800-\udfff]*)*"'
 )
 """A field in JSON that may have many lines, without what is refused there, too."""
-_NEEDS_CLEANING: Final = re.compile(
-    "\\\\(?:[bfnrt]|u00[01789]|u202[89]|u[dD][89a-fA-F])|[\x7f-\x9f\u2028\u2029\ud800-\udfff]"
-)
+_ESCAPED: Final = re.compile("\\\\(?:[bfnrt]|u00[01789]|u202[89]|u[dD][89a-fA-F])")
+_UNESCAPED: Final = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 Subclasses = Callable[[str, Mapping[str, Any]], list[str]]
 """Subclasses of a class for a message that does not name its class itself."""
@@ -68,11 +67,16 @@ class _Alone(NamedTuple):
 
 def needs_cleaning(text: str) -> bool:
     """Tell whether a message's JSON text can hold a character that `clean` would change."""
-    if text.isascii() and "\\" not in text and "\x7f" not in text:
-        return False  # most have none of what is looked for, and this costs a tenth
-    if _NEEDS_CLEANING.search(text) is None:
-        return False
-    return _NEEDS_CLEANING.search(_MANY_LINES_TEXT.sub("", text)) is not None
+    return _is_suspect(text) and _is_suspect(_MANY_LINES_TEXT.sub("", text))
+
+
+def _is_suspect(text: str) -> bool:
+    """Look for what `clean` changes, escaped or not; most texts have none, which is seen without a search."""
+    if "\\" in text and _ESCAPED.search(text):
+        return True
+    if text.isascii():
+        return "\x7f" in text
+    return not text.isprintable() and _UNESCAPED.search(text) is not None
 
 
 def clean(value: Any, *, key: str = "", depth: int = 0) -> Any:
