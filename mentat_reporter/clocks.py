@@ -199,7 +199,7 @@ class Clocks:
 
     def _open(self, window: Window, follows: ClockState | None) -> OpenWindow:
         session = self._session
-        snapshot = events.Snapshot(None, None) if self._is_elsewhere else events.snapshot(session.events)
+        snapshot = events.UNKNOWN if self._is_elsewhere else events.snapshot(session.events)
         with transaction(session.main):
             opened = state.open_window(session.main, window, follows, snapshot, self._margin)
         # a busy database, or windows that catch up, hold it back by a window or two
@@ -221,7 +221,7 @@ class Clocks:
         """Return the window as it would be opened: a test or dry run leaves no trace of it."""
         main = self._session.main
         with transaction(main):
-            since = state.fetch_lo(main, window, follows, events.Snapshot(None, None), self._margin)
+            since = state.fetch_lo(main, window, follows, events.UNKNOWN, self._margin)
         is_first = follows is None or follows.clock != window.clock
         return OpenWindow(window._replace(fetch_lo=since), None, window.hi, is_first=is_first)
 

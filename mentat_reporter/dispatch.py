@@ -54,13 +54,13 @@ def _recover(session: Session, outbox: Outbox, only: Sequence[int] | None) -> No
         )
 
 
-def deliver(session: Session, only: Sequence[int] | None) -> None:
-    """Send what is due; of the mails in `only`, unless it is None."""
+def deliver(session: Session, only: Sequence[int] | None) -> bool:
+    """Send what is due; of the mails in `only`, unless it is None. Tell whether there was any."""
     outbox = Outbox(session.main)
     if session.delivery is not None and session.delivery.unsettled is not None:
         _settle_patiently(session, outbox, tries=1)
     if (only is not None and not only) or not outbox.due(session.now, only):
-        return
+        return False
     from mentat_reporter.delivery.deliver import DeliveryResult  # noqa: PLC0415 - idle runs need no smtplib
 
     session.delivery = session.delivery or DeliveryResult()
@@ -68,9 +68,10 @@ def deliver(session: Session, only: Sequence[int] | None) -> None:
     for _ in range(DRAINS):
         with _going_on(session, "delivery was interrupted"):
             _drain(session, outbox, only)
-            return
+            break
         if not _settle_patiently(session, outbox):
-            return
+            break
+    return True
 
 
 def _drain(session: Session, outbox: Outbox, only: Sequence[int] | None) -> None:

@@ -12,8 +12,8 @@ from mentat_reporter.deal import Deal
 from mentat_reporter.errors import ReporterError, WorkerLostError
 from mentat_reporter.session import Session
 from mentat_reporter.shelf import Key
-from mentat_reporter.store import state, thresholds
-from mentat_reporter.store.connection import Connection, transaction
+from mentat_reporter.store import state
+from mentat_reporter.store.connection import transaction
 from mentat_reporter.store.state import OpenWindow, Retry, Unit
 
 RETRY_AFTER: Final = timedelta(minutes=10)
@@ -92,6 +92,13 @@ def _fail(
     _postpone(session, unit, opened, intake, attempts, text, is_retry=retry is not None)
 
 
+def failed_units(session: Session, severity: Severity) -> list[Retry]:
+    """Return the failed units of a severity, oldest window first, anew when there may be others."""
+    if session.owed is None or session.owed or session.result.failures:
+        session.owed = state.retries(session.main)
+    return [retry for retry in session.owed if retry.unit.severity == severity]
+
+
 class _RoundPlan:
     """Which unit is worked in which window of a round, and what was decided before."""
 
@@ -105,21 +112,22 @@ class _RoundPlan:
         self.relapsing: list[Key] = []
         if session.thresholding:
             with transaction(session.main):
-                self._read_state(session.main, current)
+                self._read_state(session, current)
 
-    def _read_state(self, main: Connection, current: Round) -> None:
-        severity = current.severity
-        self._ledger.add(state.considered(main, severity, current.fetch_lo))
+    def _read_state(self, session: Session, current: Round) -> None:
+        main, severity = session.main, current.severity
+        before = state.before(main, severity, current.fetch_lo, self.windows.values(), self.own)
+        self._ledger.add(before.decided)
+        self.relapsing = before.relapsing
         self.waiting = {
             (retry.unit.group, retry.unit.direction)
-            for retry in state.retries(main, severity)
+            for retry in failed_units(session, severity)
             if retry.next_attempt is not None
         }
-        for clock, opened in self.windows.items():
+        for opened in self.windows.values():
             if opened.resumed:
                 self._ledger.add(state.decided(main, opened))
-            self.relapsing += thresholds.relapsing(main, severity, clock, list(self.own), opened.window.hi)
-        if any(state.outruns_ledger(main, opened) for opened in self.windows.values()):
+        if before.outruns_ledger:
             self._told.add(state.told(main, severity, current.fetch_lo))
 
     def clock_of(self, group: str) -> str:
@@ -167,9 +175,7 @@ def _close(session: Session, clocks: Clocks, plan: _RoundPlan, deal: Deal, sever
                 state.consider(
                     session.main, Unit(clock, severity, direction), deal.seen_by(opened, direction), since
                 )
-            state.close_window(session.main, opened)
-            thresholds.forget_thresholds(session.main, opened.window, own)
-            state.forget_considered(session.main, opened, own)
+            state.close_window(session.main, opened, own)
             if clock == COMMON and opened.window.hi == clocks.hi:
                 for name in clocks.given_up(severity):
                     if clocks.known[name, severity].last_hi >= clocks.hi:
@@ -262,7 +268,7 @@ def _again(session: Session, retry: Retry) -> bool:
     unit, window = retry.unit, retry.window
     opened = OpenWindow(window, None, window.fetch_lo)
     with transaction(session.main):
-        ledger = Ledger(state.considered(session.main, unit.severity, window.fetch_lo))
+        ledger = Ledger(state.before(session.main, unit.severity, window.fetch_lo).decided)
     deal = Deal(session, unit.severity, _RetryPlan(unit, opened, ledger), opened, window.hi)
     deal.read_again(retry.event_ids)
     session.result.add(unit.severity, events=deal.events)
@@ -278,7 +284,7 @@ def retry_units(session: Session, severity: Severity) -> None:
     Units that were given up are named in every run until somebody looks at them.
     """
     with transaction(session.main):
-        found = state.retries(session.main, severity)
+        found = failed_units(session, severity)
     blocked: set[Unit] = set()
     for retry in found:
         if retry.next_attempt is None:

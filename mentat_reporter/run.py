@@ -67,10 +67,9 @@ def _report(session: Session) -> None:
     check_groups(session)
     if drains or session.mail_ids:
         dispatch.recover(session, None if drains else session.mail_ids)
-    if drains:
-        dispatch.deliver(session, None)
+    waited = drains and dispatch.deliver(session, None)
     clocks = work_due(session)
-    if session.writes:
+    if session.writes and (waited or session.mail_ids):
         dispatch.deliver(session, None if drains else session.mail_ids)
     write_index(session)
     if drains:
@@ -148,7 +147,8 @@ def _drain(session: Session) -> None:
 def _tell_waiting(session: Session, clocks: Clocks) -> None:
     """Say how many stored events this run was too early for, and which run takes them."""
     run = session.settings.run
-    for waiting in events.newer(session.events, clocks.hi):
+    ahead = events.ahead(session.events, clocks.hi)
+    for waiting in ahead.waiting:
         if waiting.severity not in DEFAULT_TIMING:
             continue
         known = clocks.known.get(("", waiting.severity))
@@ -162,12 +162,12 @@ def _tell_waiting(session: Session, clocks: Clocks) -> None:
         )
         session.result.notes.append(text)
         session.logger.info("%s", text)
-    if lost := events.timeless(session.events):
+    if ahead.timeless:
         session.fail(
-            f"{lost} events have a storage time after the year 9000, which no run reaches: correct "
+            f"{ahead.timeless} events have a storage time after the year 9000, which no run reaches: correct "
             "events.storagetime"
         )
-    newest = events.newest(session.events)
+    newest = ahead.newest
     if newest is not None and clocks.hi - newest > STALE:
         session.logger.warning(
             "the newest event was stored at %s, over a day before this run's %s: do events still come in?",

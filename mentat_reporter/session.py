@@ -25,7 +25,7 @@ from mentat_reporter.result import RunResult
 from mentat_reporter.settings import Settings
 from mentat_reporter.store import reports, state
 from mentat_reporter.store.connection import Connection, explained, transaction
-from mentat_reporter.store.state import Unit
+from mentat_reporter.store.state import Retry, Unit
 
 if TYPE_CHECKING:
     from mentat_reporter.core.model import Report
@@ -74,6 +74,8 @@ class Session:
     """What such a run is committing, with the labels of its reports."""
     show: "Show | None" = None
     """Shows the reports of a run that stores none; None: each is told in a line."""
+    owed: list[Retry] | None = None
+    """The failed units as they were last read."""
     lost_worker: bool = False
     """A process of this run ended in the middle of its work: the run has to begin anew."""
     _links: Links | None = None
@@ -171,6 +173,7 @@ class Session:
     def _reconnect(self, error: Exception) -> None:
         read_events = self._connected.has_events
         self.result.too_soon.clear()
+        self.owed = None
         self.lost_worker = False
         what = "a worker process" if isinstance(error, WorkerLostError) else "the database"
         for pause in self._pauses:

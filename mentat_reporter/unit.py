@@ -155,14 +155,13 @@ def decide(session: Session, unit: Unit, opened: OpenWindow, intake: Intake) -> 
     group: Group | None = session.today.groups.get(unit.group)
     timing = timing_of(group, unit.severity, unit.direction)
     known: dict[Problem, Threshold] = {}
-    if session.thresholding and intake.sightings:
-        problems = (thresholding.problem_of(sighting) for sighting in intake.sightings)
-        with transaction(session.main):
-            known = thresholds.thresholds(session.main, unit, problems)
-    decided = thresholding.decide(intake.sightings, known, opened.window)
     relapses: Mapping[Problem, Relapse] = {}
-    if session.thresholding:
-        with transaction(session.main):
+    with transaction(session.main):
+        if session.thresholding and intake.sightings:
+            problems = (thresholding.problem_of(sighting) for sighting in intake.sightings)
+            known = thresholds.thresholds(session.main, unit, problems)
+        decided = thresholding.decide(intake.sightings, known, opened.window)
+        if session.thresholding:
             relapses = _relapses(session, unit, opened, decided, timing)
     recurring = _recurring(session, unit, intake, relapses)
     held_until = opened.window.hi + timing.threshold if session.thresholding and timing.threshold else None

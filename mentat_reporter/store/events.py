@@ -31,11 +31,24 @@ class Waiting(NamedTuple):
     last: datetime
 
 
+class Ahead(NamedTuple):
+    """What lies ahead of a run."""
+
+    waiting: list[Waiting]
+    timeless: int
+    """Events with a storage time that no run reaches, such as `infinity`."""
+    newest: datetime | None
+    """When the newest of the others was stored."""
+
+
 class Snapshot(NamedTuple):
     """The events database's transactions when a window opens; None where it is not known."""
 
     xmin: str | None
     own_xid: str | None
+
+
+UNKNOWN: Final = Snapshot(None, None)
 
 
 def naive(time: datetime) -> datetime:
@@ -68,26 +81,13 @@ def by_ids(connection: Connection, ids: Sequence[str]) -> Iterator[Raw]:
         yield from map(_raw, rows)
 
 
-def newer(connection: Connection, hi: datetime) -> list[Waiting]:
-    """Return what is stored at or after `hi`, by severity."""
+def ahead(connection: Connection, hi: datetime) -> Ahead:
+    """Return what is stored at or after `hi`, and how far storage times go."""
     with connection, connection.cursor() as cursor:
-        cursor.execute(get("events.newer"), {"hi": naive(hi)})
-        return [Waiting(*row) for row in cursor]
-
-
-def timeless(connection: Connection) -> int:
-    """Count the events with a storage time that no run reaches, such as `infinity`."""
-    with connection, connection.cursor() as cursor:
-        cursor.execute(get("events.timeless"))
-        return int(cursor.fetchall()[0][0])
-
-
-def newest(connection: Connection) -> datetime | None:
-    """Return when the newest event was stored."""
-    with connection, connection.cursor() as cursor:
-        cursor.execute(get("events.newest"))
-        found: datetime | None = cursor.fetchall()[0][0]
-        return found
+        cursor.execute(get("events.ahead"), {"hi": naive(hi)})
+        rows = cursor.fetchall()
+    [(_, timeless, _, newest)] = (row for row in rows if row[0] is None)
+    return Ahead([Waiting(*row) for row in rows if row[0] is not None], timeless, newest)
 
 
 def elsewhere(connection: Connection) -> str | None:

@@ -181,12 +181,14 @@ def hit(
     connection: Connection, rules: Mapping[int, int], detectors: Mapping[str, int], now: datetime
 ) -> None:
     """Add to the hit counts of rules, by id, and detectors, by name, in the caller's transaction."""
+    if not rules and not detectors:
+        return
+    parameters = {
+        "rules": list(rules),
+        "rule_hits": list(rules.values()),
+        "detectors": list(detectors),
+        "detector_hits": list(detectors.values()),
+        "now": naive(now),
+    }
     with connection.cursor() as cursor:
-        if rules:
-            parameters = {"ids": list(rules), "counts": list(rules.values()), "now": naive(now)}
-            cursor.execute(get("groups.hit_rules"), parameters)
-        if detectors:
-            cursor.execute(
-                get("groups.hit_detectors"),
-                {"names": list(detectors), "counts": list(detectors.values())},
-            )
+        cursor.execute(get("groups.hit"), parameters)

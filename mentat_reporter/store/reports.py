@@ -14,7 +14,7 @@ from mentat_reporter.errors import StoreError
 from mentat_reporter.store.connection import Connection
 from mentat_reporter.store.queries import get
 
-PAGE: Final = 200
+PAGE: Final = 500
 """Reports a statement."""
 LISTED_CLASSES: Final = 20
 """Classes of a report that an index knows by name."""

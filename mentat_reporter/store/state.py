@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from mentat_reporter.core.ledger import Decided
 from mentat_reporter.core.model import Direction, Severity, Window
 from mentat_reporter.store.connection import Connection
-from mentat_reporter.store.events import Snapshot
+from mentat_reporter.store.events import UNKNOWN, Snapshot
 from mentat_reporter.store.queries import get
 
 RESTORED: Final = timedelta(hours=24)
@@ -44,6 +44,17 @@ class OpenWindow(NamedTuple):
     """Left open by an earlier run, some of its units may be done."""
     is_first: bool = False
     """The first of its clock: what was stored before it belongs to the common clock's windows."""
+
+
+class Before(NamedTuple):
+    """What is to be known before windows are worked."""
+
+    decided: list[Decided]
+    """Events that were decided before and may be fetched again."""
+    relapsing: list[tuple[str, Direction]]
+    """The groups and directions with a problem that may have relapsed by the end of their window."""
+    outruns_ledger: bool
+    """Whether a window reads what the ledger forgot: after a restored backup, or a clock set back."""
 
 
 class Retry(NamedTuple):
@@ -84,22 +95,17 @@ def clocks(connection: Connection) -> dict[tuple[str, Severity], ClockState]:
         return {(row[0], row[1]): ClockState(row[0], *row[2:]) for row in cursor}
 
 
-def _fetch_from(connection: Connection, window: Window, first_fetch: datetime, margin: timedelta) -> datetime:
+def _fetch_from(
+    connection: Connection, window: Window, first_fetch: datetime, margin: timedelta, snapshot: Snapshot
+) -> datetime:
     """Return where a window that follows others begins to fetch (docs/reliability.md)."""
     with connection.cursor() as cursor:
         cursor.execute(get("state.horizon"), window._asdict())
-        rows = cursor.fetchall()
-    horizon = rows[0][0] if rows and rows[0][0] is not None else window.lo
-    return max(first_fetch, min(window.lo, horizon) - margin)
-
-
-def _is_restored(connection: Connection, window: Window, snapshot: Snapshot) -> bool:
-    if snapshot.own_xid is None:
-        return False
-    with connection.cursor() as cursor:
-        cursor.execute(get("state.last_xid"), window._asdict())
-        rows = cursor.fetchall()
-    return bool(rows) and rows[0][0] is not None and int(rows[0][0]) > int(snapshot.own_xid)
+        [(horizon, last_xid)] = cursor.fetchall() or [(None, None)]
+    since = max(first_fetch, min(window.lo, horizon or window.lo) - margin)
+    if last_xid and snapshot.own_xid and int(last_xid) > int(snapshot.own_xid):
+        return max(first_fetch, min(since, window.lo - RESTORED))
+    return since
 
 
 def fetch_lo(
@@ -108,11 +114,9 @@ def fetch_lo(
     """Return where a new window begins to fetch; one that follows no other fetches from `lo`."""
     if follows is None:
         return window.lo
-    before = window._replace(clock=follows.clock)
-    since = _fetch_from(connection, before, follows.first_fetch, margin)
-    if _is_restored(connection, before, snapshot):
-        since = max(follows.first_fetch, min(since, window.lo - RESTORED))
-    return since
+    return _fetch_from(
+        connection, window._replace(clock=follows.clock), follows.first_fetch, margin, snapshot
+    )
 
 
 def open_window(
@@ -137,7 +141,7 @@ def _with_next(
     connection: Connection, window: Window, row_id: int, first_fetch: datetime, margin: timedelta
 ) -> OpenWindow:
     follower = window._replace(lo=window.hi)
-    return OpenWindow(window, row_id, _fetch_from(connection, follower, first_fetch, margin))
+    return OpenWindow(window, row_id, _fetch_from(connection, follower, first_fetch, margin, UNKNOWN))
 
 
 def resume_window(connection: Connection, known: ClockState, row_id: int, margin: timedelta) -> OpenWindow:
@@ -155,16 +159,16 @@ def set_back(connection: Connection, now: datetime, since: datetime) -> None:
         cursor.execute(get("state.set_back"), {"now": now, "since": since})
 
 
-def outruns_ledger(connection: Connection, opened: OpenWindow) -> bool:
-    """Tell whether a window reads what the ledger forgot: after a restored backup, or a clock set back."""
-    with connection.cursor() as cursor:
-        cursor.execute(get("state.outruns_ledger"), {"id": opened.id})
-        return bool(cursor.fetchall()[0][0])
+def close_window(connection: Connection, opened: OpenWindow, own: Sequence[str]) -> None:
+    """Mark a window done, and purge what ran out with it, after the relapse search.
 
-
-def close_window(connection: Connection, opened: OpenWindow) -> None:
+    `own`: the groups with clocks of their own for its severity.
+    """
+    parameters = {
+        **opened.window._asdict(), "id": opened.id, "next_fetch_lo": opened.next_fetch_lo, "own": list(own),
+    }  # fmt: skip
     with connection.cursor() as cursor:
-        cursor.execute(get("state.close_window"), {"id": opened.id})
+        cursor.execute(get("state.close_window"), parameters)
 
 
 def drop_clock(connection: Connection, clock: str, severity: Severity) -> None:
@@ -191,11 +195,38 @@ def unit_done(connection: Connection, opened: OpenWindow, unit: Unit, event_ids:
         cursor.execute(get("state.unit_done"), parameters)
 
 
-def considered(connection: Connection, severity: Severity, since: datetime) -> list[Decided]:
-    """Return what was decided before and may be fetched again."""
+def before(
+    connection: Connection,
+    severity: Severity,
+    since: datetime,
+    windows: Iterable[OpenWindow] = (),
+    own: Iterable[str] = (),
+) -> Before:
+    """Return what is to be known before windows of a severity are worked that fetch from `since` on.
+
+    `own`: the groups with clocks of their own.
+    """
+    opened = list(windows)
+    parameters = {
+        "severity": severity,
+        "since": since,
+        "clocks": [each.window.clock for each in opened],
+        "his": [each.window.hi for each in opened],
+        "until": max((each.window.hi for each in opened), default=since),
+        "ids": [each.id for each in opened],
+        "own": list(own),
+    }
+    found = Before([], [], outruns_ledger=False)
     with connection.cursor() as cursor:
-        cursor.execute(get("state.considered"), {"severity": severity, "since": since})
-        return cursor.fetchall()
+        cursor.execute(get("state.before"), parameters)
+        for direction, name, ids in cursor.fetchall():
+            if direction is None:
+                found = found._replace(outruns_ledger=True)
+            elif ids is None:
+                found.relapsing.append((name, direction))
+            else:
+                found.decided.append((direction, name, ids))
+    return found
 
 
 def told(connection: Connection, severity: Severity, since: datetime) -> list[Decided]:
@@ -217,28 +248,17 @@ def consider(
             cursor.execute(get("state.consider"), parameters)
 
 
-def forget_considered(connection: Connection, opened: OpenWindow, own: Sequence[str]) -> None:
-    parameters = {
-        "severity": opened.window.severity,
-        "clock": opened.window.clock,
-        "own": list(own),
-        "before": opened.next_fetch_lo,
-    }
+def retries(connection: Connection) -> list[Retry]:
+    """Return the failed units, oldest window first."""
     with connection.cursor() as cursor:
-        cursor.execute(get("state.forget_considered"), parameters)
-
-
-def retries(connection: Connection, severity: Severity) -> list[Retry]:
-    """Return the failed units of a severity, oldest window first."""
-    with connection.cursor() as cursor:
-        cursor.execute(get("state.retries"), {"severity": severity})
+        cursor.execute(get("state.retries"))
         return [
             Retry(
                 Unit(group, severity, direction),
                 Window(clock, severity, lo, hi, since, period),
                 *rest,
             )
-            for group, direction, clock, lo, hi, since, period, *rest in cursor
+            for group, severity, direction, clock, lo, hi, since, period, *rest in cursor
         ]
 
 

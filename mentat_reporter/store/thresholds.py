@@ -5,13 +5,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from mentat_reporter.core.model import (
-    Direction,
     Held,
     Problem,
-    Severity,
     Threshold,
     ThresholdTimes,
-    Window,
 )
 from mentat_reporter.store.connection import Connection
 from mentat_reporter.store.queries import get
@@ -52,16 +49,6 @@ def expired(connection: Connection, unit: Unit, hi: datetime) -> dict[Problem, E
             if row[8] is not None:
                 entry.held.append(Held(*row[8:]))
     return found
-
-
-def relapsing(
-    connection: Connection, severity: Severity, clock: str, own: Sequence[str], hi: datetime
-) -> list[tuple[str, Direction]]:
-    """Return the groups and directions of a clock with a problem that may have relapsed by `hi`."""
-    parameters = {"severity": severity, "clock": clock, "own": list(own), "hi": hi}
-    with connection.cursor() as cursor:
-        cursor.execute(get("thresholds.relapsing"), parameters)
-        return cursor.fetchall()
 
 
 def renew(
@@ -106,15 +93,3 @@ def hold(connection: Connection, unit: Unit, held: Mapping[Problem, Sequence[Hel
         }
         with connection.cursor() as cursor:
             cursor.execute(get("thresholds.hold"), parameters)
-
-
-def forget_thresholds(connection: Connection, window: Window, own: Sequence[str]) -> None:
-    """Delete what ran out below the watermark of its clock, after the relapse search."""
-    parameters = {
-        "severity": window.severity,
-        "clock": window.clock,
-        "own": list(own),
-        "watermark": window.hi,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(get("thresholds.forget_thresholds"), parameters)

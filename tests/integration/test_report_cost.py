@@ -59,10 +59,11 @@ def test_an_idle_run_asks_as_much_with_many_groups_as_with_few(
     many_groups(reporter, 200)
 
     assert total(reporter, statements, START) == too_soon
-    assert too_soon <= 20
-    assert few <= 20 + 13 * 5  # a window of each severity
+    assert too_soon <= 12
+    assert few <= 14 + 7 * 5  # a window of each severity
     due = total(reporter, statements, START + DAY)
-    assert due <= 20 + 13 * 5
+    assert due <= 14 + 7 * 5
+    assert total(reporter, statements, START + DAY + 2 * TEN) <= 30  # what most runs of cron are
 
 
 def test_events_cost_no_statements(reporter: Reporter, statements: Counter[str]) -> None:
@@ -105,7 +106,7 @@ def test_a_run_stays_within_its_allowance(reporter: Reporter, statements: Counte
     sent, reports = result.delivered["sent"], result.total("reports")
     assert sent == reports == units * 11
     rounds = len(result.windows)
-    allowed = 30 + 12 * rounds + 12 * units + reports // 200 + 3 * sent
+    allowed = 16 + 7 * rounds + 12 * units + reports // 200 + 3 * sent
     assert statements.total() <= allowed, statements.most_common()
 
 

@@ -27,9 +27,11 @@ from events e
 left join events_json j on j.id = e.id
 where e.id = any(%(ids)s::text[])
 
--- name: newer
+-- name: ahead
 -- How many events that a regular run will report are stored at or after `hi`, by severity, and when
--- the first and last of them were stored. A time that no run reaches is nobody's news.
+-- the first and last of them were stored. A time that no run reaches is nobody's news: such events are counted
+-- without a severity, beside when the newest of the others was stored; bounded above for the planner's sake: of a
+-- table without statistics it takes a third to lie beyond a bound, next to nothing between two.
 select severity, count(*), min(storagetime) at time zone 'utc', max(storagetime) at time zone 'utc'
 from (
     select eventseverity as severity, storagetime from events
@@ -43,16 +45,12 @@ from (
 ) as waiting
 where severity is not null
 group by severity
-
--- name: timeless
--- Events with a storage time that no run reaches. Bounded above for the planner's sake: of a table without
--- statistics it takes a third to lie beyond a bound, next to nothing between two.
-select count(*) from events
-where storagetime >= '9000-01-01'::timestamp and storagetime <= 'infinity'::timestamp
-
--- name: newest
--- When the newest event was stored; null if there is none.
-select max(storagetime) at time zone 'utc' from events where storagetime < '9000-01-01'::timestamp
+union all
+select null,
+       (select count(*) from events
+        where storagetime >= '9000-01-01'::timestamp and storagetime <= 'infinity'::timestamp),
+       null,
+       (select max(storagetime) at time zone 'utc' from events where storagetime < '9000-01-01'::timestamp)
 
 -- name: snapshot
 -- The transactions that may still store events with an earlier storage time (docs/reliability.md).

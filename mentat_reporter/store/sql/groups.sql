@@ -44,19 +44,17 @@ select c.name, c.label_en, c.label_cz, c.reference, c.subclassing,
 from event_classes c
 left join mentat_reporter.event_class_text t on t.class_name = c.name
 
--- name: hit_rules
+-- name: hit
 -- Rows are locked in their order, so that no two that count wait for each other.
-with hit as (
+with rule as (
     select f.id, h.count from filters f
-    join unnest(%(ids)s::integer[], %(counts)s::integer[]) as h (id, count) on h.id = f.id
+    join unnest(%(rules)s::integer[], %(rule_hits)s::integer[]) as h (id, count) on h.id = f.id
     order by f.id for update of f
-)
-update filters set hits = hits + hit.count, last_hit = %(now)s::timestamp from hit where filters.id = hit.id
-
--- name: hit_detectors
-with hit as (
-    select d.name, h.count from detectors d
-    join unnest(%(names)s::text[], %(counts)s::integer[]) as h (name, count) on h.name = d.name
+), detector as (
+    select d.id, h.count from detectors d
+    join unnest(%(detectors)s::text[], %(detector_hits)s::integer[]) as h (name, count) on h.name = d.name
     order by d.name for update of d
+), hit_rules as (
+    update filters set hits = hits + rule.count, last_hit = %(now)s::timestamp from rule where filters.id = rule.id
 )
-update detectors set hits = hits + hit.count from hit where detectors.name = hit.name
+update detectors set hits = hits + detector.count from detector where detectors.id = detector.id

@@ -33,6 +33,7 @@ group by clock, severity
 -- the common one.
 -- A window whose hi lies ahead of the clock proves nothing beyond the moment at which it was opened.
 -- Windows of before a restored backup, whose xids are greater than those that came after, count no more.
+-- Beside it the xid of the last of these windows: greater than one's own, the events database was restored since.
 with p as (
     select snap_xmin, own_xid, hi from mentat_reporter.run_window
     where clock = %(clock)s and severity = %(severity)s and hi <= %(lo)s
@@ -53,7 +54,8 @@ select case
     else coalesce(
         (select max(covered) from comparable where own_xid <= p.snap_xmin),
         (select fetch_lo from comparable order by hi limit 1))
-    end
+    end,
+    p.own_xid::text
 from p
 
 -- name: set_back
@@ -66,23 +68,6 @@ from (
     from mentat_reporter.run_window where opened <= %(now)s::timestamptz
 ) as again
 where w.hi > again.since and w.opened > %(now)s::timestamptz
-
--- name: last_xid
--- The xid of the clock's last window before `lo`; greater than one's own: the events database was restored.
-select own_xid::text from mentat_reporter.run_window
-where clock = %(clock)s and severity = %(severity)s and hi <= %(lo)s
-order by hi desc
-limit 1
-
--- name: outruns_ledger
--- Whether a window fetches what the ledger forgot: it goes back behind windows, of its own clock or the common one,
--- that have a greater xid (the events database was restored) or that covered a time ahead of the clock (which was
--- set back, or the run was told that time).
-select exists (
-    select from mentat_reporter.run_window w
-    join mentat_reporter.run_window b
-      on b.severity = w.severity and b.clock in (w.clock, '') and b.hi > w.fetch_lo and b.hi <= w.lo
-    where w.id = %(id)s and (b.own_xid > w.own_xid or b.opened < b.hi))
 
 -- name: open_window
 insert into mentat_reporter.run_window
@@ -109,30 +94,63 @@ values (%(window)s, %(group)s, %(direction)s, %(event_ids)s::text[])
 on conflict (window_id, group_name, direction) do update set event_ids = u.event_ids || excluded.event_ids
 
 -- name: close_window
--- Mark a window done; what its units left behind is not needed any more.
+-- Mark a window done, and purge what is not needed any more: what its units left behind, the ledger of what no later
+-- window will fetch again, and thresholds that ran out below its end, with what they held; those of a failed unit
+-- wait for it. `own`: the groups with clocks of their own, which the common clock leaves alone.
 with done as (
     update mentat_reporter.run_window set state = 'done' where id = %(id)s returning id
+), units as (
+    delete from mentat_reporter.unit_done where window_id in (select id from done)
+), ledger as (
+    delete from mentat_reporter.considered c
+    where c.severity = %(severity)s and c.storagetime < %(next_fetch_lo)s
+      and case when %(clock)s = '' then not c.group_name = any(%(own)s::text[]) else c.group_name = %(clock)s end
+), gone as (
+    delete from mentat_reporter.threshold t
+    where t.severity = %(severity)s and t.ttltime < %(hi)s
+      and case when %(clock)s = '' then not t.group_name = any(%(own)s::text[]) else t.group_name = %(clock)s end
+      and not exists (
+          select from mentat_reporter.unit_retry r
+          where r.group_name = t.group_name and r.severity = t.severity and r.direction = t.direction)
+    returning group_name, severity, direction, shadow, event_class, source
 )
-delete from mentat_reporter.unit_done where window_id in (select id from done)
+delete from mentat_reporter.thresholded_event h
+using gone
+where h.group_name = gone.group_name and h.severity = gone.severity and h.direction = gone.direction
+  and h.shadow = gone.shadow and h.event_class = gone.event_class and h.source = gone.source
 
--- name: considered
--- Events already decided in this severity that a stream from `since` on may bring again.
+-- name: before
+-- What is to be known before windows of a severity are worked, each by its clock, its end and its row, if it has one:
+-- events that were decided and that a stream from `since` on may bring again; the units whose problems relapsed by a
+-- window's end, whether or not they have new events; without a direction, that a window fetches what the ledger
+-- forgot: it goes back behind windows, of its own clock or the common one, that have a greater xid (the events
+-- database was restored) or that covered a time ahead of the clock (which was set back, or the run was told that
+-- time). `own`: the groups with clocks of their own. `until`: the last of the ends, which the planner can judge.
 select direction, group_name, array_agg(event_id) from mentat_reporter.considered
 where severity = %(severity)s and storagetime >= %(since)s
 group by direction, group_name
-
--- name: forget_considered
--- Purge what no later window will fetch again. `own`: the groups with clocks of their own, which the common
--- clock leaves alone.
-delete from mentat_reporter.considered c
-where c.severity = %(severity)s and c.storagetime < %(before)s
-  and case when %(clock)s = '' then not c.group_name = any(%(own)s::text[]) else c.group_name = %(clock)s end
+union all
+select distinct t.direction, t.group_name, null::text[]
+from unnest(%(clocks)s::text[], %(his)s::timestamptz[]) as ending (clock, hi)
+join mentat_reporter.threshold t
+  on t.severity = %(severity)s and t.ttltime <= ending.hi and t.ttltime <= %(until)s::timestamptz
+ and case when ending.clock = '' then not t.group_name = any(%(own)s::text[]) else t.group_name = ending.clock end
+join mentat_reporter.thresholded_event h
+  on h.group_name = t.group_name and h.severity = t.severity and h.direction = t.direction
+ and h.shadow = t.shadow and h.event_class = t.event_class and h.source = t.source
+ and h.createtime >= t.relapsetime
+union all
+select null, null, null
+where exists (
+    select from mentat_reporter.run_window w
+    join mentat_reporter.run_window b
+      on b.severity = w.severity and b.clock in (w.clock, '') and b.hi > w.fetch_lo and b.hi <= w.lo
+    where w.id = any(%(ids)s::bigint[]) and (b.own_xid > w.own_xid or b.opened < b.hi))
 
 -- name: retries
 -- Failed units, oldest window first. Those without a next attempt were given up.
-select group_name, direction, clock, lo, hi, fetch_lo, period, event_ids, attempts, next_attempt, error
+select group_name, severity, direction, clock, lo, hi, fetch_lo, period, event_ids, attempts, next_attempt, error
 from mentat_reporter.unit_retry
-where severity = %(severity)s
 order by hi, group_name, direction
 
 -- name: retry_later

@@ -22,16 +22,6 @@ where t.group_name = %(group)s and t.severity = %(severity)s and t.direction = %
   and t.ttltime <= %(hi)s
 order by t.event_class, t.source, h.createtime, h.event_id
 
--- name: relapsing
--- The units whose problems relapsed by `hi`, whether or not they have new events.
-select distinct t.group_name, t.direction
-from mentat_reporter.threshold t
-join mentat_reporter.thresholded_event h
-  on h.group_name = t.group_name and h.severity = t.severity and h.direction = t.direction
- and h.shadow = t.shadow and h.event_class = t.event_class and h.source = t.source
-where t.severity = %(severity)s and t.ttltime <= %(hi)s and h.createtime >= t.relapsetime
-  and case when %(clock)s = '' then not t.group_name = any(%(own)s::text[]) else t.group_name = %(clock)s end
-
 -- name: forget_held
 -- After a renewal: what was held before it has been told, or is too old to tell of.
 delete from mentat_reporter.thresholded_event h
@@ -39,23 +29,6 @@ using unnest(%(shadows)s::boolean[], %(classes)s::text[], %(sources)s::text[]) a
 where h.group_name = %(group)s and h.severity = %(severity)s and h.direction = %(direction)s
   and h.shadow = told.shadow and h.event_class = told.class and h.source = told.source
   and h.createtime < %(hi)s
-
--- name: forget_thresholds
--- Delete the thresholds of a clock that ran out below its watermark, with what they held; those of a
--- failed unit wait for it.
-with gone as (
-    delete from mentat_reporter.threshold t
-    where t.severity = %(severity)s and t.ttltime < %(watermark)s
-      and case when %(clock)s = '' then not t.group_name = any(%(own)s::text[]) else t.group_name = %(clock)s end
-      and not exists (
-          select from mentat_reporter.unit_retry r
-          where r.group_name = t.group_name and r.severity = t.severity and r.direction = t.direction)
-    returning group_name, severity, direction, shadow, event_class, source
-)
-delete from mentat_reporter.thresholded_event h
-using gone
-where h.group_name = gone.group_name and h.severity = gone.severity and h.direction = gone.direction
-  and h.shadow = gone.shadow and h.event_class = gone.event_class and h.source = gone.source
 
 -- name: renew
 -- Set thresholds; never backwards, as when an old window is worked again.
