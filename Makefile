@@ -5,9 +5,11 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test pages screenshots faults sweep mutants bench lint format messages clean
+.PHONY: help demo test pages test-mentat screenshots faults sweep mutants bench lint format messages clean
 
 PYTHON := .venv/bin/python
+MENTAT := .mentat/bin/python
+POSTGRESQL := postgresql-15 postgresql-15-ip4r
 PACKED := $(shell find mentat_reporter templates etc bin -type f ! -name '*.py[co]' ! -name '*.mo' | LC_ALL=C sort)
 TESTS ?= tests/unit tests/integration tests/model
 SWEEP ?= --singles all --pairs 400
@@ -24,6 +26,7 @@ help:
 	@echo 'make demo      install and try everything with sample data, nothing else needed'
 	@echo 'make test      lint and the suite but for faults (TESTS=tests/unit for a part)'
 	@echo 'make pages     report pages and HTML mails in a real Chromium (apt install chromium)'
+	@echo 'make test-mentat  beside a Mentat of its own (apt install $(POSTGRESQL) gcc libpq-dev python3-dev)'
 	@echo 'make faults    what a run does when it is killed, cut off, misled; takes half an hour'
 	@echo 'make sweep     kill it everywhere, and pairs of kills (SWEEP="--pairs 1000 --seed 7"); takes longer'
 	@echo 'make mutants   break it in ways that the sweep has to notice'
@@ -32,7 +35,7 @@ help:
 	@echo 'make format    let ruff put the code in order'
 	@echo 'make messages  extract, update and compile translations'
 	@echo 'make screenshots  take the pictures of docs/img anew'
-	@echo 'make clean     remove .venv and caches'
+	@echo 'make clean     remove .venv, .mentat and caches'
 
 demo: .venv/.installed
 	@env -u PYTHONPATH $(PYTHON) .venv/bin/mentat-reporter.py demo
@@ -45,6 +48,11 @@ test: lint
 pages: .venv/.developed
 	@$(PYTHON) -m mentat_reporter.render.catalogues compile
 	@PYTHONPATH="$(CURDIR)" $(PYTHON) -m pytest -n 2 tests/pages
+
+test-mentat: .venv/.developed .mentat/.installed
+	@$(PYTHON) -m mentat_reporter.render.catalogues compile
+	@PYTHONPATH="$(CURDIR)" MENTAT_PYTHON="$(CURDIR)/$(MENTAT)" MENTAT_REPORTER_MAY_NOT_SKIP=1 \
+	  $(PYTHON) -m pytest -n 2 tests/mentat
 
 screenshots: .venv/.developed
 	@$(PYTHON) -m mentat_reporter.render.catalogues compile
@@ -82,7 +90,7 @@ messages: .venv/.developed
 	@$(PYTHON) -m mentat_reporter.render.catalogues compile
 
 clean:
-	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .mentat build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/.installed: setup.py pyproject.toml $(PACKED) .venv/.created
 	@echo 'Installing mentat-reporter into .venv ...'
@@ -92,6 +100,24 @@ clean:
 .venv/.developed: setup.py pyproject.toml .venv/.created
 	@echo 'Installing mentat-reporter and what its tests need into .venv ...'
 	@$(PYTHON) -m pip install '.[embedded,pynspect,pgp,dev]'
+	@touch $@
+
+# An environment of its own: what Mentat needs is no business of the reporter's. psycopg-c, which it needs, has no
+# wheels and is compiled.
+.mentat/.installed: tests/mentat/requirements.txt .venv/.created
+	@lacking=; \
+	command -v gcc >/dev/null || lacking="$$lacking gcc"; \
+	pg_config --includedir >/dev/null 2>&1 || lacking="$$lacking libpq-fe.h"; \
+	$(PYTHON) -c 'import os, sysconfig; open(os.path.join(sysconfig.get_path("include"), "Python.h"))' \
+	  2>/dev/null || lacking="$$lacking Python.h"; \
+	if [ -n "$$lacking" ]; then \
+	  echo "To compile psycopg-c, which mentat-ng needs, these are missing:$$lacking;" \
+	    'install them (Debian, Ubuntu: apt install gcc libpq-dev python3-dev).' >&2; \
+	  exit 1; \
+	fi
+	@echo 'Installing Mentat into .mentat ...'
+	@$(PYTHON) -m venv --clear .mentat
+	@$(MENTAT) -m pip install -r tests/mentat/requirements.txt
 	@touch $@
 
 .venv/.created:

@@ -31,13 +31,17 @@ SIDE_NUMBERS: Final = (
     "OutByteCount", "OutFlowCount", "OutPacketCount",
 )  # fmt: skip
 ATTACH_LISTS: Final = ("Name",)
+PAIRS: Final = frozenset({"UsernameAndPassword", "services"})
+"""Lists whose values are two texts each: a row stores them as two, a line as one with BETWEEN in it."""
+BETWEEN: Final = "\x1f"
+"""Cleaned messages have no such character; who writes a line out puts a space for it."""
 EXACT: Final = 2**53
 """The largest number that every reader of JSON takes exactly; what claims more counts as this."""
 
-_MAIN_LISTS: Final = frozenset(MAIN_LISTS)
-_MAIN_NUMBERS: Final = frozenset(MAIN_NUMBERS)
-_SIDE_LISTS: Final = frozenset(SIDE_LISTS) - {"ips", "services"}
-_SIDE_NUMBERS: Final = frozenset(SIDE_NUMBERS)
+_MAIN_LISTS: Final = frozenset(MAIN_LISTS) - PAIRS
+_MAIN_NUMBERS: Final = frozenset(MAIN_NUMBERS) - {"AvgPacketSize"}
+_SIDE_LISTS: Final = frozenset(SIDE_LISTS) - PAIRS - {"ips"}
+_SIDE_NUMBERS: Final = frozenset(SIDE_NUMBERS) - {"ClockSkew"}
 
 
 class Finding(NamedTuple):
@@ -82,8 +86,16 @@ def _take_fields(
 
 def _service(section: Mapping[str, Any]) -> list[str]:
     names = strings(section.get("ServiceName", []))
-    versions = strings(section.get("ServiceVersion", []))
-    return [" ".join((name, *versions)) for name in names]
+    version = " ".join(strings(section.get("ServiceVersion", [])))
+    return [name + BETWEEN + version for name in names]
+
+
+def _credentials(message: Mapping[str, Any]) -> list[str]:
+    found = [
+        tuple(" ".join(strings(section.get(key, []))) for key in ("Username", "Password"))
+        for section in sections(message, "Credentials")
+    ]
+    return [BETWEEN.join(pair) for pair in found if any(pair)]
 
 
 def _take_section(
@@ -92,6 +104,20 @@ def _take_section(
     _take_fields(section, lists, numbers, _SIDE_LISTS, _SIDE_NUMBERS)
     if "ServiceName" in section:
         _add(lists, "services", _service(section))
+    if "ClockSkew" in section:
+        seen = (numbers.get("ClockSkew", 0), _number(section["ClockSkew"]))
+        numbers["ClockSkew"] = max(seen, key=lambda skew: (abs(skew), skew))
+
+
+def _take_main(
+    message: Mapping[str, Any], lists: dict[str, dict[str, None]], numbers: dict[str, float]
+) -> None:
+    _take_fields(message, lists, numbers, _MAIN_LISTS, _MAIN_NUMBERS)
+    if "Credentials" in message:
+        _add(lists, "UsernameAndPassword", _credentials(message))
+    if "AvgPacketSize" in message:
+        size = _number(message["AvgPacketSize"]) * _number(message.get("PacketCount"))
+        numbers["ByteCountFromAvg"] = numbers.get("ByteCountFromAvg", 0) + size
 
 
 def _written_addresses(section: Mapping[str, Any]) -> list[str]:
@@ -103,7 +129,7 @@ def _take(detail: Detail, of_event: Sequence[Finding], direction: Direction) -> 
     event = of_event[0].event
     message = event.message
     addresses = [finding.address for finding in of_event]
-    _take_fields(message, detail.main_lists, detail.main_numbers, _MAIN_LISTS, _MAIN_NUMBERS)
+    _take_main(message, detail.main_lists, detail.main_numbers)
     facts: Mapping[Direction, tuple[dict[str, dict[str, None]], dict[str, float]]] = {
         "source": (detail.source_lists, detail.source_numbers),
         "target": (detail.target_lists, detail.target_numbers),
@@ -171,11 +197,26 @@ def entries(findings: Iterable[Finding], direction: Direction, *, by_address: bo
             if detail is None:
                 detail = line.details[detector] = Detail({}, {}, {}, {}, {}, {}, {})
             _take(detail, of_event, direction)
+    _average(lines.values())
     return [lines[key] for key in sorted(lines)]
 
 
-def _lists(found: Mapping[str, Mapping[str, None]], keys: Iterable[str]) -> dict[str, list[str]]:
-    return {key: sorted(found.get(key, ())) for key in keys}
+def _average(lines: Iterable[Entry]) -> None:
+    """Set the average packet size of each detail from the bytes that the events' averages come to."""
+    for line in lines:
+        for detail in line.details.values():
+            numbers = detail.main_numbers
+            if "ByteCountFromAvg" in numbers and (packets := numbers.get("PacketCount", 0)) > 0:
+                numbers["AvgPacketSize"] = round(numbers["ByteCountFromAvg"] / packets)
+
+
+def _lists(found: Mapping[str, Mapping[str, None]], keys: Iterable[str]) -> dict[str, list[Any]]:
+    return {key: _stored(key, sorted(found.get(key, ()))) for key in keys}
+
+
+def _stored(key: str, texts: list[str]) -> list[Any]:
+    """Return the values of a list as a row has them: pairs always have two texts, an empty one maybe."""
+    return [list(text.partition(BETWEEN)[::2]) for text in texts] if key in PAIRS else texts
 
 
 def _numbers(found: Mapping[str, float], keys: Iterable[str]) -> dict[str, float]:

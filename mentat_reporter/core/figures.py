@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from mentat_reporter.core.aggregate import Finding
 from mentat_reporter.core.idea import capped, categories, mentat_fields, sections, strings
-from mentat_reporter.core.model import UNKNOWN, Event, Severity
+from mentat_reporter.core.model import UNKNOWN, Direction, Event, Severity
 
 FACETS_OF_OVERSIZED: Final = 100
 """Values of a facet, shortened, that an oversized event counts for in each of its reports."""
@@ -22,17 +22,20 @@ def _said(parts: Iterable[Mapping[str, Any]], *keys: str) -> list[str]:
     return _distinct(*(part[key] for part in parts for key in keys if key in part))
 
 
-def _facets(event: Event) -> dict[str, list[str]]:
+_ABUSES: Final[Mapping[Direction, str]] = {"source": "ResolvedAbuses", "target": "TargetAbuses"}
+
+
+def _facets(event: Event, direction: Direction) -> dict[str, list[str]]:
     message = event.message
     fields = mentat_fields(message)
     sources, targets = sections(message, "Source"), sections(message, "Target")
     facets = {
-        "abuses": _distinct(fields.get("ResolvedAbuses")),
+        "abuses": _distinct(fields.get(_ABUSES[direction])),
         "analyzers": _said(sections(message, "Node"), "SW"),
         "asns": _distinct(fields.get("SourceResolvedASN")),
         "categories": _distinct(message.get("Category")),
         "category_sets": ["/".join(categories(message) or [UNKNOWN])],
-        "classes": [],
+        "classes": [event.side(direction).class_name or UNKNOWN],
         "countries": _distinct(fields.get("SourceResolvedCountry")),
         "detectors": list(event.detectors) or [UNKNOWN],
         "inspectionerrors": _distinct(fields.get("InspectionErrors")),
@@ -67,7 +70,7 @@ class _Statistics:
             counts = self._counts.get(facet)
             if counts is None:
                 counts = self._counts[facet] = {}
-            for value in values or (finding.event_class,):  # all but the class say something
+            for value in values:
                 counts[value] = counts.get(value, 0) + 1
 
     def data(self, severity: Severity) -> dict[str, Any]:
@@ -93,9 +96,16 @@ class Figures(NamedTuple):
 
 
 def figures(
-    new: Iterable[Finding], recurring: Iterable[Finding], severity: Severity, *, by_address: bool
+    new: Iterable[Finding],
+    recurring: Iterable[Finding],
+    severity: Severity,
+    direction: Direction,
+    *,
+    by_address: bool,
 ) -> Figures:
     """Return the figures over the distinct events; each event's message is looked at once.
+
+    Classes are without their subclasses: Mentat's searches for reports and events know them so.
 
     `by_address`: also those of each address alone.
     """
@@ -103,7 +113,7 @@ def figures(
     parts: dict[str, _Statistics] = {}
     for is_recurring, findings in enumerate((new, recurring)):
         for event, of_event in groupby(findings, key=attrgetter("event")):
-            facets = _facets(event)
+            facets = _facets(event, direction)
             for finding in of_event:
                 whole.add(finding, facets, is_recurring=bool(is_recurring))
                 if by_address:

@@ -267,7 +267,7 @@ def reports_of(
     report_type: ReportType = "target" if direction == "target" else "summary"
     groups = [desk.group(name) for name in told.chain]
     apart = direction == "source" and bool(wanting(groups, "extra", desk.mail_rules))
-    found = figures(told.new, told.recurring, window.severity, by_address=apart)
+    found = figures(told.new, told.recurring, window.severity, direction, by_address=apart)
     regular, relapsed = (entries(part, direction) for part in (told.new, told.recurring))
     events = told.events
     whole = _Part(regular, relapsed, found.whole, places(told, events), events)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from mentat_reporter.core.addresses import parse_address
-from mentat_reporter.core.aggregate import Finding, entries
+from mentat_reporter.core.aggregate import BETWEEN, PAIRS, Finding, entries
 from mentat_reporter.core.idea import strings
 from mentat_reporter.core.intake import RuleBook, own, sift
 from mentat_reporter.core.model import (
@@ -132,10 +132,17 @@ def _line(
     )
 
 
+def _texts(name: str, values: Any) -> list[str]:
+    """Return the values of a list; rows hold pairs, older ones of the reporter's a text for both."""
+    if name not in PAIRS or not isinstance(values, list):
+        return strings(values)
+    return [BETWEEN.join(strings(value)) for value in values]
+
+
 def _detail(data: Mapping[str, Any]) -> Detail:
     def lists(group: str) -> dict[str, dict[str, None]]:
         found = _object(data.get(f"{group}_list_data"))
-        return {name: dict.fromkeys(strings(values)) for name, values in found.items() if values}
+        return {name: dict.fromkeys(_texts(name, values)) for name, values in found.items() if values}
 
     def numbers(group: str) -> dict[str, float]:
         found = _object(data.get(f"{group}_numeric_data"))

@@ -17,6 +17,7 @@ from mentat_reporter.core.aggregate import EXACT, Finding, entries, structured
 from mentat_reporter.core.figures import figures
 from mentat_reporter.core.idea import clean
 from mentat_reporter.core.model import DIRECTIONS, UNKNOWN, Detail, Direction, Entry, Event, Severity
+from mentat_reporter.core.restored import lines
 
 HOUR = timedelta(hours=1)
 TWO_SECTIONS = [
@@ -32,7 +33,7 @@ def lines_of(
 
 
 def statistics(new: list[Finding], recurring: list[Finding], severity: Severity) -> dict[str, Any]:
-    return figures(new, recurring, severity, by_address=False).whole
+    return figures(new, recurring, severity, "source", by_address=False).whole
 
 
 def only(lines: list[Entry]) -> Detail:
@@ -128,9 +129,8 @@ def test_fields_of_the_message_its_sections_and_attachments_are_kept() -> None:
     seen = event(
         Description="scan",
         Ref=["cve:1", "cve:2"],
-        UsernameAndPassword="root/root",
+        Credentials=[{"Username": "root", "Password": "toor"}, {"Username": "pi"}, {"Hash": "x"}],
         ConnCount=7,
-        AvgPacketSize=1.5,
         Source=[{"IP4": ["192.0.2.1"], "ServiceName": ["ssh", "http"], "ServiceVersion": "2.0", "MAC": "aa"}],
         Attach=[{"Name": ["b.exe", "a.exe"]}, {"Content": "x"}, {"Name": "c.exe"}],
     )
@@ -141,12 +141,56 @@ def test_fields_of_the_message_its_sections_and_attachments_are_kept() -> None:
         "Category": ["Recon.Scanning"],
         "Description": ["scan"],
         "Ref": ["cve:1", "cve:2"],
-        "UsernameAndPassword": ["root/root"],
+        "UsernameAndPassword": [["pi", ""], ["root", "toor"]],
     }
-    assert (data["main_numeric_data"]["ConnCount"], data["main_numeric_data"]["AvgPacketSize"]) == (7, 1.5)
-    assert data["source_list_data"]["services"] == ["http 2.0", "ssh 2.0"]
+    assert data["main_numeric_data"]["ConnCount"] == 7
+    assert data["source_list_data"]["services"] == [["http", "2.0"], ["ssh", "2.0"]]
     assert data["source_list_data"]["MAC"] == ["aa"]
     assert data["attach_list_data"] == {"Name": ["a.exe", "b.exe", "c.exe"]}
+
+
+def test_what_is_no_pair_never_stands_where_pairs_do() -> None:
+    seen = event(
+        UsernameAndPassword="root/root",
+        Credentials="root",
+        Source=[{"IP4": ["192.0.2.1"], "services": ["ssh"], "ServiceName": "OpenSSH 9"}],
+    )
+
+    data = data_of(seen)
+
+    assert data["main_list_data"]["UsernameAndPassword"] == []
+    assert data["source_list_data"]["services"] == [["OpenSSH 9", ""]]
+
+
+def test_pairs_are_read_back_as_they_were_told_also_from_older_rows() -> None:
+    section = {"IP4": ["192.0.2.1"], "ServiceName": ["ssh", "web server"], "ServiceVersion": "2 beta"}
+    told = lines_of(event(Source=[section], Credentials={"Username": "root"}))
+    row = orjson.loads(orjson.dumps(structured(told)))
+    older = {"ssh 2.0": None, "http": None}
+
+    [line] = lines(row, told[0].first_time, lambda _: None)
+    assert structured([line]) == row
+    assert only([line]).source_lists["services"] == only(told).source_lists["services"]
+
+    details = row["scan"]["192.0.2.1"]["detector_data"][UNKNOWN]
+    details["source_list_data"]["services"] = list(older)
+    assert only(lines(row, told[0].first_time, lambda _: None)).source_lists["services"] == older
+
+
+def test_the_average_packet_size_is_that_of_all_packets() -> None:
+    few = event("a", AvgPacketSize=1000, PacketCount=10)
+    many = event("b", AvgPacketSize=100, PacketCount=90)
+    unknown = event("c", AvgPacketSize=7)
+
+    numbers = only(lines_of(few, many, unknown)).main_numbers
+
+    assert numbers == {"ByteCountFromAvg": 19000, "PacketCount": 100, "AvgPacketSize": 190}
+
+
+def test_of_clock_skews_the_largest_is_told_with_its_sign() -> None:
+    skews = [event(str(skew), Source=[{"IP4": ["192.0.2.1"], "ClockSkew": skew}]) for skew in (3, -9, 5)]
+
+    assert only(lines_of(*skews)).source_numbers == {"ClockSkew": -9}
 
 
 def test_ports_are_text() -> None:
