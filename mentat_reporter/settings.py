@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from mentat_reporter import settings_checks as checks
 from mentat_reporter import settings_keys as keys
+from mentat_reporter import settings_mentat as mentat
 from mentat_reporter import settings_values as read
 from mentat_reporter.core.model import AttachmentKind, Mode, Severity
 from mentat_reporter.errors import UsageError
@@ -95,6 +96,8 @@ class RunSettings:
     """Replaces now. None: the database's clock."""
     test_data: bool
     dry_run: bool
+    compare: bool
+    """Only say how a past time would have been reported, beside how it was."""
     severities: tuple[Severity, ...]
     """To report, most urgent first; all of them unless `--severity` names some."""
     groups: tuple[str, ...]
@@ -137,10 +140,11 @@ def build_settings(
     The command line wins. Unknown keys are warned of; raise UsageError for values that cannot be taken.
     """
     options = {name: value for name, value in (named or {}).items() if value is not None}
+    raw, labels = mentat.adapted(raw)[:2]
     warnings = list(keys.unknown_keys(raw))
-    values = _read_values(raw, options)
+    values = _read_values(raw, options, labels)
     checks.check_run(values, options)
-    checks.check_names(values)
+    checks.check_names(values, labels)
     settings = Settings(
         home=home,
         database=_database(raw),
@@ -159,7 +163,9 @@ def check_framework_keys(raw: Mapping[str, Any]) -> None:
             keys.take(reader, raw[name], name)
 
 
-def _read_values(raw: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def _read_values(
+    raw: Mapping[str, Any], options: Mapping[str, Any], labels: Mapping[str, str]
+) -> dict[str, Any]:
     sections = {keys.TOP: raw, keys.REPORTER: keys.section(raw, keys.REPORTER)}
     values = {}
     for key in keys.KEYS:
@@ -167,7 +173,7 @@ def _read_values(raw: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str
         if key.name in options:
             values[key.name] = keys.take(key.read, options[key.name], keys.option(key.name))
         elif written is not None:
-            values[key.name] = keys.take(key.read, written, key.label)
+            values[key.name] = keys.take(key.read, written, labels.get(key.name, key.label))
         else:
             values[key.name] = None if key.default is None else key.read(key.default)
     return values
@@ -287,7 +293,8 @@ def _run(values: Mapping[str, Any], home: Path) -> RunSettings:
         time_low=values["time_low"],
         time_high=values["time_high"],
         test_data=values["test_data"],
-        dry_run=values["dry_run"],
+        dry_run=values["dry_run"] or values["compare"],
+        compare=values["compare"],
         severities=values["severity"],
         groups=values["abuse_group"],
         max_runtime=values["max_runtime"] or 2 * values["interval"],

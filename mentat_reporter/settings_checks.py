@@ -24,17 +24,24 @@ def check_run(values: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     low, high = values["time_low"], values["time_high"]
     if low and high and low >= high:
         raise UsageError(f"--time-low {low.isoformat()} must lie before --time-high {high.isoformat()}")
+    if values["compare"]:
+        if not (low and high):
+            raise UsageError("--compare needs the past time, by --time-low and --time-high")
+        for name in ("regular", "test_data", "mail_test_mode"):
+            if values[name]:
+                raise UsageError(f"--compare cannot be had with {option(name)}: it only looks")
     if values["mail_test_mode"] and not values["mail_to"] and not values["mail_admin"]:
         raise UsageError("mail_test_mode has nobody to send to; name somebody by --mail-to or mail_admin")
 
 
-def check_names(values: Mapping[str, Any]) -> None:
+def check_names(values: Mapping[str, Any], labels: Mapping[str, str]) -> None:
     """Raise UsageError for a template, language or time zone that does not exist."""
     for key, shipped, what in _NAMES:
         for name in (f"force_{key}", f"default_{key}"):
             value = values[name]
             if value not in (None, shipped) and not _exists(key, value, values["templates_dir"]):
-                label = option(name) if name.startswith("force") else f"{REPORTER}.{name}"
+                ours = option(name) if name.startswith("force") else f"{REPORTER}.{name}"
+                label = labels.get(name, ours)
                 raise UsageError(f"{label}: there is no {what} {value!r}")
 
 

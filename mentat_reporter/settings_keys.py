@@ -16,10 +16,16 @@ REPORTER: Final = "__core__reporter"
 DATABASE: Final = "__core__database"
 
 DATABASE_KEYS: Final = ("sqlstorage", "eventstorage")
-SQLSTORAGE_KEYS: Final = ("url", "echo")
-"""`echo` is SQLAlchemy's; Mentat writes it, nothing here needs it."""
+SQLSTORAGE_KEYS: Final = ("url",)
 SECRETS: Final = frozenset({"smtp_password"})
-EVENTSTORAGE_KEYS: Final = ("dbname", "user", "password", "host", "port")
+EVENTSTORAGE_KEYS: Final = (
+    "dbname", "user", "password", "host", "port",
+    "hostaddr", "service", "passfile", "target_session_attrs", "requirepeer", "channel_binding",
+    "sslmode", "sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcrl", "sslcrldir", "sslcompression",
+    "sslsni", "ssl_min_protocol_version", "ssl_max_protocol_version", "gssencmode",
+    "gsslib", "krbsrvname",
+)  # fmt: skip
+"""libpq's, but for what the reporter sets itself on every connection."""
 
 
 _Row = tuple[str, values.Reader, Any, str]
@@ -160,6 +166,7 @@ _TOP_KEYS: Final[tuple[_Row, ...]] = (
 _COMMAND_LINE: Final[tuple[_Row, ...]] = (
     ("test_data", values.flag, False, "take events of category Test, and only them"),
     ("dry_run", values.flag, False, "write and send nothing, say what would happen"),
+    ("compare", values.flag, False, "say how a past time would have been reported, beside how it was"),
     ("time_low", values.time, None, "begin of an ad hoc window"),
     ("time_high", values.time, None, "stands for now"),
     ("severity", values.choices(*URGENT_FIRST), list(URGENT_FIRST), "only these severities"),
@@ -199,11 +206,6 @@ FRAMEWORK_KEYS: Final[dict[str, values.Reader]] = {
 }
 """pyzenkit's own, checked because it takes them without looking."""
 
-# What Mentat's files hold for older pyzenkit and is of no use here.
-IGNORED_KEYS: Final = frozenset(
-    {"plugins", "pstate_file", "pstate_dump", "pstate_log", "runlog_dir", "runlog_dump", "runlog_log"}
-)
-
 
 def option(name: str) -> str:
     """Return the option that sets a key, as people write it."""
@@ -232,13 +234,12 @@ def section(raw: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
 
 
 def unknown_keys(raw: Mapping[str, Any]) -> Iterator[str]:
-    """Sections of Mentat's other parts are none of our business, unless one looks like ours misspelt."""
+    """Warn of what nobody knows. Mentat's own keys are gone by then, see `settings_mentat.adapted`."""
     core = (REPORTER, DATABASE)
     top = [key.name for key in FILE_KEYS if key.section == TOP]
-    known = {*top, *FRAMEWORK_KEYS, *IGNORED_KEYS, *core}
+    known = {*top, *FRAMEWORK_KEYS, *core}
     for name in raw:
-        foreign = name.startswith("__core__") and not difflib.get_close_matches(name, core, cutoff=0.8)
-        if name not in known and not foreign:
+        if name not in known:
             yield _unknown(name, name, [*top, *core, *FRAMEWORK_KEYS])
     inner = [key.name for key in FILE_KEYS if key.section == REPORTER]
     for path, allowed in (

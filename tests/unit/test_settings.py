@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyzenkit.zenscript import RUN_INTERVALS
 
-from mentat_reporter import configfile, settings_keys, settings_values
+from mentat_reporter import configfile, settings_keys, settings_mentat, settings_values
 from mentat_reporter.core.model import URGENT_FIRST
 from mentat_reporter.errors import UsageError
 from mentat_reporter.settings import Settings, build_settings, check_framework_keys
@@ -577,3 +577,98 @@ def test_any_json_value_of_any_key_is_taken_or_refused_by_name(key: settings_key
         build_settings(raw, home=HOME)
     except UsageError as error:
         assert key.name.removeprefix("smtp_").partition("_")[0] in str(error)  # noqa: PT017
+
+
+# What Mentat writes
+
+
+def notes_of(raw: dict[str, Any]) -> list[str]:
+    assert warnings_of(raw) == []
+    return list(settings_mentat.notes(raw))
+
+
+def test_what_mentat_names_otherwise_is_taken() -> None:
+    found = settings_of(reporter(default_reporting_locale="cs", default_reporting_timezone="Europe/Prague"))
+
+    assert (found.reporter.default_locale, found.reporter.default_timezone) == ("cs", "Europe/Prague")
+
+
+def test_our_names_win_over_those_of_mentat() -> None:
+    raw = reporter(default_reporting_locale="cs", default_locale="de")
+
+    assert settings_of(raw).reporter.default_locale == "de"
+    (note,) = notes_of(raw)
+    assert note.endswith("mean nothing here: __core__reporter.default_reporting_locale")
+
+
+@pytest.mark.parametrize("value", ["xx", 7])
+def test_a_wrong_value_is_refused_under_the_name_that_was_written(value: Any) -> None:
+    assert refusal_of(reporter(default_reporting_locale=value)).startswith(
+        "__core__reporter.default_reporting_locale"
+    )
+
+
+def test_what_mentat_writes_and_nobody_needs_is_listed_in_one_line() -> None:
+    raw = {
+        "__core__services": {"dns": {}},
+        "__core__database": {
+            "sqlstorage": {"url": "postgresql+psycopg://u@h/d", "echo": False, "pool_recycle": 60},
+            "eventstorage": {"dbname": "e", "sslmode": "require", "prepare_threshold": 5, "host": ""},
+        },
+        "runlog_dir": "/var/mentat/run",
+        "test_data": False,
+    }
+
+    (note,) = notes_of(raw)
+
+    assert note.partition("here: ")[2].split(", ") == [
+        "__core__services",
+        "runlog_dir",
+        "test_data",
+        "__core__database.sqlstorage.echo",
+        "__core__database.sqlstorage.pool_recycle",
+        "__core__database.eventstorage.prepare_threshold",
+    ]
+    assert settings_of(raw).database.events == {"dbname": "e", "sslmode": "require"}
+
+
+def test_an_option_of_single_runs_that_is_on_is_warned_of() -> None:
+    (warning,) = warnings_of({"test_data": True})
+
+    assert "--test-data" in warning
+
+
+def test_mailboxes_of_this_machine_need_no_domain() -> None:
+    settings = settings_of(
+        {"mail_admin": "root, a@example.org", **reporter(fallback=["mentat", "b@example.org"])}
+    )
+
+    assert settings.mail.admin == ("root@localhost", "a@example.org")
+    assert settings.reporter.fallback == ("mentat@localhost", "b@example.org")
+
+
+def test_templates_of_mentats_are_left_alone_and_ours_are_used(tmp_path: Path) -> None:
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    theirs.mkdir()
+    (theirs / "default.summary_v2.txt.j2").touch()
+    (ours / "short").mkdir(parents=True)
+    (ours / "short" / "summary.txt").touch()
+
+    def used(written: str) -> tuple[Path | None, int]:
+        raw = reporter(templates_dir=written)
+        return settings_of(raw).reporter.templates_dir, len(notes_of(raw))
+
+    assert used(str(theirs)) == (None, 1)
+    assert used(f"{theirs};{theirs}") == (None, 1)
+    assert used(f"{theirs};{ours}") == (ours, 1)
+    assert used(str(ours)) == (ours, 0)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["__core__reporter", "__core__database", "mail_admin", "x"]), json_values)
+)
+def test_whatever_a_file_holds_mentats_keys_are_told_or_it_is_refused(raw: dict[str, Any]) -> None:
+    try:
+        assert all(isinstance(note, str) for note in settings_mentat.notes(raw))
+    except UsageError as error:
+        assert "__core__" in str(error)  # noqa: PT017
