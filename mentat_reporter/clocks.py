@@ -10,7 +10,7 @@ from mentat_reporter.core.model import OwnTiming, Severity, Window
 from mentat_reporter.core.window import DEFAULT_TIMING, Span, due_spans, floor_to
 from mentat_reporter.errors import UsageError
 from mentat_reporter.session import Session
-from mentat_reporter.store import events, groups, state
+from mentat_reporter.store import events, groups, mentat, state
 from mentat_reporter.store.connection import transaction
 from mentat_reporter.store.state import ClockState, OpenWindow
 
@@ -63,12 +63,26 @@ class Clocks:
     def _at_start(self) -> dict[tuple[str, Severity], ClockState]:
         session = self._session
         with transaction(session.main):
-            found = state.clocks(session.main)
+            found, beside = state.clocks(session.main)
+            mark = mentat.latest_mark(session.main) if beside.has_marks else None
             ahead = any(known.last_hi > session.now for known in found.values())
             if ahead and session.moves_state and session.settings.run.time_high is None:
                 # it may have been set back at any time since the run before
                 state.set_back(session.main, session.now, session.now - session.settings.run.interval)
+        if session.settings.run.regular and (beside.told or beside.is_ahead(mark)):
+            self._warn_of_other(beside.told or mark)
         return found
+
+    def _warn_of_other(self, until: datetime | None) -> None:
+        """Say, once a run, that groups may be told everything twice."""
+        text = (
+            "another reporter is at work on these databases, Mentat's own by the look of it: it covered up "
+            f"to {until:%Y-%m-%d %H:%M} UTC, and groups may be told twice; stop its cron job or this one's "
+            "(docs/mentat.md)"
+        )
+        if text not in self._session.result.notes:
+            self._session.result.notes.append(text)
+            self._session.logger.warning("%s", text)
 
     @cached_property
     def _is_elsewhere(self) -> bool:
@@ -129,7 +143,9 @@ class Clocks:
                     f"--time-low {lo:%Y-%m-%dT%H:%MZ} must lie before the window's end, "
                     f"{self.hi:%Y-%m-%dT%H:%MZ}, by at most ten years"
                 )
-            queues.append(_Queue(clock, period, deque([Span(lo, self.hi)])))
+            past = self._session.rehearsal
+            spans = past.spans(severity, lo, self.hi, period) if past else [Span(lo, self.hi)]
+            queues.append(_Queue(clock, period, deque(spans)))
         return queues
 
     def _regular(self, severity: Severity) -> list[_Queue]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from mentat_reporter import takeover
 from mentat_reporter.core.ownership import Ownership
 from mentat_reporter.errors import EXIT_DONE, EXIT_PARTLY, InputError
 from mentat_reporter.filters.compile import compile_rule, compile_values
@@ -50,7 +51,10 @@ def _connected(settings: Settings) -> Iterator[tuple[Connection, Connection | No
 def initialise(settings: Settings) -> list[str]:
     """Create what is missing in the databases; return what was done."""
     with _connected(settings) as (main, events):
-        return schema.initialise(main, events)
+        made = schema.initialise(main, events)
+        schema.require_main(main)
+        schema.require_events(events or main)
+        return [*made, *takeover.take_over(main, events or main, settings.reporter.late_margin)]
 
 
 def _document(name: str) -> tuple[str, bytes]:

@@ -6,7 +6,7 @@ from mentat_reporter.errors import StoreError
 from mentat_reporter.outside import Outside
 from mentat_reporter.settings import Settings
 from mentat_reporter.store import embedded, schema
-from mentat_reporter.store.connection import EVENT_LIMITS, STATE_LIMITS, Connection, Dsn, is_lost
+from mentat_reporter.store.connection import EVENT_READS, STATE_LIMITS, Connection, Dsn, is_lost
 
 
 def databases(settings: Settings) -> tuple[Dsn, Dsn]:
@@ -32,19 +32,20 @@ class Links:
     def __init__(self, settings: Settings, outside: Outside) -> None:
         main, self._events_dsn = databases(settings)
         self._outside = outside
+        self._writes = not settings.run.dry_run
         self._events: Connection | None = None
         self.main: Connection = outside.connect(main, what="main", limits=STATE_LIMITS)
 
     def check(self) -> None:
         """Raise StoreError unless the main database has what a run needs."""
-        schema.require_main(self.main)
+        schema.require_main(self.main, writes=self._writes)
 
     @property
     def events(self) -> Connection:
         """Delivery does without it. Raises StoreError as the main one does."""
         if self._events is None:
             # known before it is asked anything: if it is lost at that, it is lost like any other
-            self._events = self._outside.connect(self._events_dsn, what="events", limits=EVENT_LIMITS)
+            self._events = self._outside.connect(self._events_dsn, what="events", limits=EVENT_READS)
             schema.require_events(self._events)
         return self._events
 

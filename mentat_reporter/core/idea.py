@@ -252,6 +252,11 @@ def capped(text: str) -> str:
     return f"{text[: MAX_CLASS - 17]}~{digest}"
 
 
+def one_line_class(name: str) -> str:
+    """Return a class with its subclasses, as somebody else wrote it, the way that a key has it here."""
+    return capped(_CONTROL.sub(" ", name))
+
+
 def mentat_fields(message: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what Mentat added to a message, under `_Mentat` or the older `_CESNET`."""
     for key in ("_Mentat", "_CESNET"):
@@ -288,7 +293,8 @@ def _class(
     subs = strings(fields.get(subclass_key, []))
     if not subs and not fields.get(class_key):
         subs = subclasses(name, message)
-    return capped(f"{name}/{', '.join(subs)}" if subs else name), capped(name)
+    parts = ", ".join(subs)
+    return capped(f"{name}/{parts}" if parts else name), capped(name)
 
 
 def _side(

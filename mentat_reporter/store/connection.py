@@ -26,9 +26,12 @@ STATE_LIMITS: Final = {
 }
 EVENT_LIMITS: Final = {"statement_timeout": "5min", "lock_timeout": "5s"}
 """The stream of events may wait while a unit renders."""
+EVENT_READS: Final = {**EVENT_LIMITS, "default_transaction_read_only": "on"}
+"""A run only looks at the events database, and could do no more."""
 
 __all__ = [
     "EVENT_LIMITS",
+    "EVENT_READS",
     "STATE_LIMITS",
     "Connection",
     "Dsn",
@@ -36,6 +39,7 @@ __all__ = [
     "dsn_from_url",
     "explained",
     "is_lost",
+    "reading",
     "transaction",
 ]
 
@@ -141,3 +145,19 @@ def transaction(connection: Connection) -> Iterator[None]:
             connection.rollback()
         raise
     connection.commit()
+
+
+@contextmanager
+def reading(connection: Connection | None) -> Iterator[None]:
+    """Have all that is read in the block be of one moment, and nothing written; None: do nothing."""
+    if connection is None:
+        yield
+        return
+    connection.rollback()
+    connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.rollback()
+            connection.set_session(isolation_level="DEFAULT", readonly="default")

@@ -125,9 +125,12 @@ def current_version(connection: Connection) -> int:
         return _version(cursor) if _has_schema(cursor) else 0
 
 
-def require_main(connection: Connection) -> None:
-    """Raise StoreError unless the main database has what a run needs; one query."""
-    _require(connection, "main", "main_state", MAIN_TABLES + STATE_TABLES)
+def require_main(connection: Connection, *, writes: bool = True) -> None:
+    """Raise StoreError unless the main database has what a run needs, and the role its rights; one query.
+
+    Not `writes`: the right to read is enough.
+    """
+    _require(connection, "main", "main_state", MAIN_TABLES + STATE_TABLES, writes=writes)
 
 
 def require_events(connection: Connection) -> None:
@@ -135,12 +138,14 @@ def require_events(connection: Connection) -> None:
     _require(connection, "events", "events_state", EVENT_TABLES)
 
 
-def _require(connection: Connection, what: str, query: str, tables: Sequence[str]) -> None:
+def _require(
+    connection: Connection, what: str, query: str, tables: Sequence[str], *, writes: bool = False
+) -> None:
     where = f"the {what} database ({connection.info.dbname})"
     try:
         with transaction(connection), connection.cursor() as cursor:
             cursor.execute(get(f"importing.{query}"), {"tables": list(tables)})
-            missing, *version = cursor.fetchone() or ([],)
+            missing, unread, unwritten, *version = cursor.fetchone() or ([], [], [])
     except (psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName):
         raise StoreError(f"{where} has no schema mentat_reporter: {CURE}") from None
     except psycopg2.Error as error:
@@ -154,3 +159,10 @@ def _require(connection: Connection, what: str, query: str, tables: Sequence[str
         lost = any(name in STATE_TABLES for name in missing)
         cure = "restore them from a backup, `init` does not make them again" if lost else CURE
         raise StoreError(f"{where} lacks the tables {', '.join(missing)}: {cure}")
+    if lacking := [*unread, *(unwritten if writes else [])]:
+        raise StoreError(_ungranted(connection.info.user, where, lacking))
+
+
+def _ungranted(role: str, where: str, lacking: Sequence[str]) -> str:
+    grants = "; ".join(f'grant {right} to "{role}"' for right in lacking)
+    return f"the role {role} lacks rights in {where}: have their owner {grants} (docs/mentat.md)"

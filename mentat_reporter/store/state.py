@@ -26,6 +26,25 @@ class ClockState(NamedTuple):
     open_window: int | None
 
 
+class Beside(NamedTuple):
+    """What is known of another reporter on these databases: Mentat's own."""
+
+    covered: datetime | None
+    """Up to when this reporter, or the one before it, has covered all."""
+    told: datetime | None
+    """The end of the newest window that the other one made a report for, if it is news."""
+    is_taken: bool
+    """What is covered was taken over; nothing was done since."""
+    has_marks: bool
+    """Whether the other one keeps how far it is."""
+
+    def is_ahead(self, mark: datetime | None) -> bool:
+        """Tell whether a mark of the other one says that it works what this one does."""
+        if mark is None or self.covered is None:
+            return False
+        return mark > self.covered or (mark == self.covered and not self.is_taken)
+
+
 class Unit(NamedTuple):
     """One transaction's work: what a group is told of a severity and direction in one window."""
 
@@ -89,10 +108,12 @@ def join_lock(connection: Connection) -> None:
         cursor.execute(get("state.join_lock"))
 
 
-def clocks(connection: Connection) -> dict[tuple[str, Severity], ClockState]:
+def clocks(connection: Connection) -> tuple[dict[tuple[str, Severity], ClockState], Beside]:
+    """Return what each clock has covered, and what is known of another reporter."""
     with connection.cursor() as cursor:
         cursor.execute(get("state.clocks"))
-        return {(row[0], row[1]): ClockState(row[0], *row[2:]) for row in cursor}
+        *rows, (_, _, _, until, _, *beside) = sorted(cursor.fetchall(), key=lambda row: row[0] is None)
+    return {(row[0], row[1]): ClockState(row[0], *row[2:5]) for row in rows}, Beside(until, *beside)
 
 
 def _fetch_from(

@@ -15,11 +15,35 @@ select coalesce(max(number), 0) from mentat_reporter.migration
 insert into mentat_reporter.migration (number, name) values (%(number)s, %(name)s)
 
 -- name: main_state
+-- Tables that are missing; rights that the role lacks, those to write beside each other; the last migration.
 select array(select name from unnest(%(tables)s::text[]) as name where to_regclass(name) is null),
+       array(select 'select on ' || name from unnest(%(tables)s::text[]) as name
+             where not has_table_privilege(to_regclass(name), 'select')),
+       array(
+           select 'insert on ' || name from unnest('{reports_events,asoc_groups_reports}'::text[]) as name
+           where not has_table_privilege(to_regclass(name), 'insert')
+           union all
+           select 'usage on sequence ' || name
+           from (select pg_get_serial_sequence(attrelid::regclass::text, attname) as name
+                 from pg_attribute
+                 where attrelid = to_regclass('reports_events') and attname = 'id' and attidentity = '') as numbers
+           where not has_sequence_privilege(name, 'usage')
+           union all
+           select format('update (%%s) on %%s', string_agg(attname, ', ' order by attname), attrelid::regclass)
+           from pg_attribute
+           where ((attrelid = to_regclass('filters') and attname in ('hits', 'last_hit'))
+                  or (attrelid = to_regclass('detectors') and attname = 'hits'))
+             and not has_column_privilege(attrelid, attnum, 'update')
+           group by attrelid
+       ),
        (select coalesce(max(number), 0) from mentat_reporter.migration)
 
 -- name: events_state
-select array(select name from unnest(%(tables)s::text[]) as name where to_regclass(name) is null)
+-- Tables that are missing; rights that the role lacks.
+select array(select name from unnest(%(tables)s::text[]) as name where to_regclass(name) is null),
+       array(select 'select on ' || name from unnest(%(tables)s::text[]) as name
+             where not has_table_privilege(to_regclass(name), 'select')),
+       '{}'::text[]
 
 -- name: network_type
 -- What networks are written in: iprange, cidr, inet or a text.

@@ -20,11 +20,33 @@ end
 select pg_advisory_lock_shared(7882826979589059174)
 
 -- name: clocks
--- What each clock has covered: from where it ever fetched, its last hi, and its window left open, if any.
-select clock, severity, min(fetch_lo), max(hi),
-       max(id) filter (where state = 'open')
-from mentat_reporter.run_window
-group by clock, severity
+-- What each clock has covered: from where it ever fetched, its last hi, and its window left open, if any. Without a
+-- clock: the newest report that another reporter made for a time that is ours; how far all is covered; whether it is
+-- known how far Mentat's own reporter is. Other reporters' labels have another form. What is as old as when its
+-- state was taken over (period 0) was known then; a report of a time long covered was restored, but the other one
+-- may be slow. Mentat's table has no index on the time.
+with clock as materialized (
+    select clock, severity, min(fetch_lo) as first_fetch, max(hi) as hi, max(id) filter (where state = 'open') as open,
+           max(hi) filter (where period = interval '0') as taken
+    from mentat_reporter.run_window
+    group by clock, severity
+), covered as (
+    select max(hi) as until, coalesce(max(taken), '-infinity') as taken from clock where clock = ''
+), last as (
+    select label, createtime at time zone 'utc' as made, dt_to at time zone 'utc' as hi
+    from reports_events
+    order by id desc limit 1000
+)
+select clock, severity, first_fetch, hi, open, null::timestamptz, null::boolean, null::boolean from clock
+union all
+select null, null, null, until, null,
+       (select max(last.hi) from last
+        where last.label !~ '-[A-Z2-7]{8}$'
+          and last.hi > taken
+          and (last.hi >= until or (last.made > until and last.hi > until - interval '1 hour'))),
+       coalesce(taken = until, false),
+       coalesce(has_table_privilege(to_regclass('state_reporter'), 'select'), false)
+from covered
 
 -- name: horizon
 -- Where the window of a clock that begins at `lo` begins to fetch, but for the margin: below it every transaction
