@@ -21,7 +21,7 @@ from mentat_reporter.rehearsal import Rehearsal
 from mentat_reporter.result import table
 from mentat_reporter.run import check_groups, few_collections, work_due
 from mentat_reporter.session import Progress, Session, opened
-from mentat_reporter.settings import Settings
+from mentat_reporter.settings import RunSettings, Settings
 from mentat_reporter.shelf import Shelf
 from mentat_reporter.store import compared, events
 from mentat_reporter.store.connection import transaction
@@ -52,23 +52,23 @@ def compare(
 
     Raises StoreError when a database cannot be used.
     """
-    # however long it takes: nobody else waits for it
-    run = replace(settings.run, max_runtime=settings.run.max_runtime * 1000)
+    # of all groups, since reports are those of a chain; and however long it takes: nobody else waits for it
+    run = replace(settings.run, groups=(), max_runtime=settings.run.max_runtime * 1000)
     looking = replace(settings, run=run)
     with (
         opened(looking, logger, progress, read_only(outside)) as session,
         few_collections(),
         limited(),
     ):
-        lines = session.lasting(lambda: list(_compare(session)))
+        lines = session.lasting(lambda: list(_compare(session, settings.run)))
         return Compared(lines, session.result.failures)
 
 
-def _compare(session: Session) -> Iterator[str]:
-    lo, hi = session.settings.run.time_low, session.now
+def _compare(session: Session, wanted: RunSettings) -> Iterator[str]:
+    lo, hi = wanted.time_low, session.now
     if lo is None:
         raise AssertionError("settings_checks.py asks for it")
-    check_groups(session)
+    check_groups(session, wanted.groups)
     stored = _stored(session, lo, hi)
     session.rehearsal = past = Rehearsal(stored, lo, session.today.groups)
     session.finished.clear()
@@ -78,7 +78,7 @@ def _compare(session: Session) -> Iterator[str]:
         if report.hi > lo:
             for key in report.whom():
                 there.setdefault(key, Side()).add(report.event_ids)
-    lines = [line for line in side_by_side(past.told, there) if _is_wanted(session, line.key)]
+    lines = [line for line in side_by_side(past.told, there) if _is_wanted(wanted, line.key)]
     house = session.today.house
     causes = Causes(
         stored,
@@ -94,7 +94,6 @@ def _compare(session: Session) -> Iterator[str]:
 
 def _stored(session: Session, lo: datetime, hi: datetime) -> list[Stored]:
     """Read the reports of the time, and those before it whose thresholds may reach into it."""
-    severities = session.settings.run.severities
     longest = max(
         timing.threshold
         for group in (None, *session.today.groups.values())
@@ -102,12 +101,11 @@ def _stored(session: Session, lo: datetime, hi: datetime) -> list[Stored]:
         if (timing := timing_of(group, severity, "source")).threshold is not None
     )
     with transaction(session.main):
-        return compared.reports(session.main, lo - longest, lo, hi, SEVERITIES if severities else ())
+        return compared.reports(session.main, lo - longest, lo, hi)
 
 
-def _is_wanted(session: Session, key: Key) -> bool:
-    run = session.settings.run
-    return key.severity in run.severities and (not run.groups or key.group in run.groups)
+def _is_wanted(wanted: RunSettings, key: Key) -> bool:
+    return key.severity in wanted.severities and (not wanted.groups or key.group in wanted.groups)
 
 
 def _said(

@@ -104,16 +104,23 @@ def check_command(command: str, commands: Sequence[str], given: dict[str, Any]) 
         raise UsageError(f"{command} takes no files: {' '.join(given['files'])}")
     if given["replace"] and command != "import-groups":
         raise UsageError("--replace belongs to import-groups")
-    if given["preview_dir"] and command != "preview":
-        raise UsageError("--preview-dir belongs to preview")
-    if given["dry_run"] and command in NOT_DRY:
-        raise UsageError(f"--dry-run cannot be had with {command}")
+    _check_looking(command, given)
     if command == "preview" and given["files"]:
         for name in SELECTING:
             if given[name]:
                 raise UsageError(
                     f"{option(name)} cannot be had with a label, which says which report is meant"
                 )
+
+
+def _check_looking(command: str, given: dict[str, Any]) -> None:
+    """Raise UsageError for what only looks, where it does not belong."""
+    if given["preview_dir"] and command != "preview":
+        raise UsageError("--preview-dir belongs to preview")
+    if given["compare"] and command != "report":
+        raise UsageError(f"--compare cannot be had with {command}")
+    if given["dry_run"] and command in NOT_DRY:
+        raise UsageError(f"--dry-run cannot be had with {command}")
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:
@@ -140,6 +147,7 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
     _many(group, "--abuse-group", "NAME", "only this abuse group, ad hoc only, repeatable")
     _flag(group, "--test-data", "report events of category Test, and only those")
     _flag(group, "--dry-run", "write and send nothing, say what would happen")
+    _flag(group, "--compare", "say how a past time would have been reported, beside how it was, and why")
     group.add_argument(
         "--max-runtime", metavar="TIME", help="stop in good order after this, as 15min; default 2 intervals"
     )

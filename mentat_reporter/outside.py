@@ -2,8 +2,8 @@
 
 import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from mentat_reporter.files import FileSteps
@@ -26,3 +26,12 @@ class Outside:
 
 REAL: Final = Outside()
 """The world as it is."""
+
+
+def read_only(outside: Outside) -> Outside:
+    """Return the world to look at: databases are read, and files that are looked at need not survive."""
+
+    def connect(*values: Any, limits: Mapping[str, str], **more: Any) -> Connection:
+        return outside.connect(*values, limits={**limits, "default_transaction_read_only": "on"}, **more)
+
+    return replace(outside, connect=connect, files=replace(outside.files, sync=lambda _handle: None))

@@ -5,7 +5,7 @@ It changes nothing: the databases are opened read-only, there is no lock and no 
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -14,7 +14,7 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
 from mentat_reporter.core.model import Report
 from mentat_reporter.core.restored import StoredReport
@@ -23,21 +23,20 @@ from mentat_reporter.files import make_folders, put
 from mentat_reporter.filing.reports import ReportFiles
 from mentat_reporter.filters.patience import limited
 from mentat_reporter.mails import body_of, mails_of
-from mentat_reporter.outside import REAL, Outside
+from mentat_reporter.outside import REAL, Outside, read_only
 from mentat_reporter.render.message import Mail
 from mentat_reporter.restoring import answers_of, report_of
 from mentat_reporter.run import check_groups, few_collections, work_due
 from mentat_reporter.session import Progress, Session, opened
 from mentat_reporter.settings import Settings
 from mentat_reporter.store import stored_reports
-from mentat_reporter.store.connection import Connection, explained, transaction
+from mentat_reporter.store.connection import explained, transaction
 from mentat_reporter.threads import Answering
 
 LABEL: Final = re.compile(r"M[0-9]{8}[SET][ILMHC]-[0-9A-Za-z]{5,40}", re.ASCII)
 """Labels become names of files: nothing else gets further."""
 _SHOWN: Final = 60
 """Characters of what is no label."""
-_READ_ONLY: Final = {"default_transaction_read_only": "on"}
 
 
 @dataclass(slots=True)
@@ -68,7 +67,7 @@ def preview(
     looking = replace(settings, run=replace(settings.run, dry_run=True))
     with (
         _room(outside, settings.run.preview_dir) as room,
-        opened(looking, logger, progress, _reading(outside)) as session,
+        opened(looking, logger, progress, read_only(outside)) as session,
         few_collections(),
         limited(),
     ):
@@ -100,15 +99,6 @@ def _room(outside: Outside, folder: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def _reading(outside: Outside) -> Outside:
-    """Return the world to look at: databases are read, and files that are looked at need not survive."""
-
-    def connect(*values: Any, limits: Mapping[str, str], **more: Any) -> Connection:
-        return outside.connect(*values, limits={**limits, **_READ_ONLY}, **more)
-
-    return replace(outside, connect=connect, files=replace(outside.files, sync=lambda _handle: None))
-
-
 class _Showing:
     """Renders reports into files, and keeps a line for each."""
 
@@ -128,7 +118,7 @@ class _Showing:
         """Show what a run would send; if that is nothing, what was stored last."""
         session = self._session
         run = session.settings.run
-        check_groups(session)
+        check_groups(session, run.groups)
         work_due(session)
         self._notes = [
             f"{severity}: nothing is due before {when:%Y-%m-%d %H:%M} UTC"

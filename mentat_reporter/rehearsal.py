@@ -88,8 +88,14 @@ class Rehearsal:
         return [
             (unit.group, unit.direction)
             for unit, held in self._held.items()
-            if unit.severity == severity and held.keys() & self.expired(unit, hi).keys()
+            if unit.severity == severity and self._has_expired(unit, held, hi)
         ]
+
+    def _has_expired(self, unit: Unit, held: Mapping[Problem, list[Held]], hi: datetime) -> bool:
+        known = self._thresholds[unit]
+        return any(
+            events and problem in known and known[problem].ttltime <= hi for problem, events in held.items()
+        )
 
     def note(self, unit: Unit, window: Window, decided: Decided) -> None:
         """Remember what a unit decided."""
@@ -104,6 +110,9 @@ class Rehearsal:
             if decided.times:
                 known[problem] = Threshold(*decided.times, label, label)
             held[problem] = [event for event in held.get(problem, ()) if event.createtime >= window.hi]
+        for problem in [each for each, threshold in known.items() if threshold.ttltime < window.hi]:
+            del known[problem]
+            held.pop(problem, None)
         for report in decided.reports:
             for name in report.chain:
                 key = Key(name, report.severity, report.direction, report.shadow)

@@ -113,6 +113,8 @@ class _RoundPlan:
         if session.thresholding:
             with transaction(session.main):
                 self._read_state(session, current)
+        elif session.rehearsal:
+            self.relapsing = session.rehearsal.relapsing(current.severity, current.hi)
 
     def _read_state(self, session: Session, current: Round) -> None:
         main, severity = session.main, current.severity

@@ -5,7 +5,7 @@ docs/reliability.md gives the order.
 
 import gc
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from difflib import get_close_matches
@@ -64,7 +64,7 @@ def _report(session: Session) -> None:
     """Do all of a run. What an earlier call did that lost its connection is found done, and left alone."""
     settings = session.settings
     drains = settings.moves_state
-    check_groups(session)
+    check_groups(session, settings.run.groups)
     if drains or session.mail_ids:
         dispatch.recover(session, None if drains else session.mail_ids)
     waited = drains and dispatch.deliver(session, None)
@@ -110,10 +110,10 @@ def _work(session: Session, clocks: Clocks, severity: Severity) -> bool:
         return True
 
 
-def check_groups(session: Session) -> None:
+def check_groups(session: Session, names: Sequence[str]) -> None:
     """Raise UsageError for groups on the command line that there are not."""
-    known = session.settings.run.groups and session.today.house.groups
-    for name in session.settings.run.groups:
+    known = names and session.today.house.groups
+    for name in names:
         if name not in known:
             near = get_close_matches(name, known, 1)
             hint = f", did you mean {near[0]}?" if near else ""

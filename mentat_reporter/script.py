@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Never
 
 import pyzenkit.utils
 
-from mentat_reporter import configfile, console, options
+from mentat_reporter import configfile, console, options, settings_mentat
 from mentat_reporter.errors import EXIT_FAILED, EXIT_USAGE, LockBusyError, ReporterError, UsageError
 from mentat_reporter.settings import Settings, build_settings, check_framework_keys
 
@@ -58,6 +58,7 @@ class MentatReporterScript(ZenScript):
 
     def __init__(self, **kwargs: Any) -> None:
         self._warnings: list[str] = []
+        self._notes: list[str] = []
         self._told: set[str] = set()
         self._progress = console.Progress(sys.stderr, wanted=False)
         defaults = {
@@ -81,9 +82,21 @@ class MentatReporterScript(ZenScript):
     # Commands
 
     def cbk_command_report(self) -> None:
+        if self.settings.run.compare:
+            self._compare()
+            return
         from mentat_reporter import run  # noqa: PLC0415 - as in all commands: --help needs none of it
 
         self._finish_run(run.report(self.settings, self.logger, self._progress))
+
+    def _compare(self) -> None:
+        from mentat_reporter.comparing import compare  # noqa: PLC0415
+
+        compared = compare(self.settings, self.logger, self._progress)
+        self._complain(compared.faults)
+        for line in compared.said:
+            self.p(line)
+        self.retc = compared.exit_code
 
     def cbk_command_preview(self) -> None:
         from mentat_reporter.preview import preview  # noqa: PLC0415
@@ -211,6 +224,7 @@ class MentatReporterScript(ZenScript):
                 self.c(self.CONFIG_COMMAND), self._utils_detect_commands(), self._config_cli
             )
             self.settings, self._warnings = build_settings(self._raw(), home=_home(), named=self._config_cli)
+            self._notes = list(settings_mentat.notes(self._raw()))
         self.config: dict[str, Any] = configfile.redact(self.config)
         self._config_file = configfile.redact(self._config_file)
         self._config_dir = configfile.redact(self._config_dir)
@@ -236,6 +250,8 @@ class MentatReporterScript(ZenScript):
     def _sub_stage_setup(self) -> None:
         for warning in self._warnings:
             self.logger.warning("%s", warning)
+        for note in self._notes:
+            self.logger.info("%s", note)
 
     def _sub_stage_process(self) -> None:
         """Run the command. Nothing gets past, since pyzenkit would leave the teardown out."""

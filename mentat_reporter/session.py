@@ -30,6 +30,7 @@ from mentat_reporter.store.state import Retry, Unit
 if TYPE_CHECKING:
     from mentat_reporter.core.model import Report
     from mentat_reporter.delivery.deliver import DeliveryResult
+    from mentat_reporter.rehearsal import Rehearsal
     from mentat_reporter.render.message import Mail, Sign
     from mentat_reporter.rendering import Views
     from mentat_reporter.threads import Answering
@@ -76,6 +77,8 @@ class Session:
     """Shows the reports of a run that stores none; None: each is told in a line."""
     owed: list[Retry] | None = None
     """The failed units as they were last read."""
+    rehearsal: "Rehearsal | None" = None
+    """Remembers what a run would, that works a past time again and keeps no state."""
     lost_worker: bool = False
     """A process of this run ended in the middle of its work: the run has to begin anew."""
     _links: Links | None = None

@@ -67,7 +67,10 @@ def _relapses(
 ) -> dict[Problem, Relapse]:
     """Return the events to tell again by problem."""
     found = {}
-    for problem, (threshold, held) in thresholds.expired(session.main, unit, opened.window.hi).items():
+    hi = opened.window.hi
+    past = session.rehearsal
+    expired = past.expired(unit, hi) if past else thresholds.expired(session.main, unit, hi)
+    for problem, (threshold, held) in expired.items():
         kept = [*held, *decided.held.get(problem, ())]
         ids = thresholding.relapsed_events(threshold, kept, opened.window, timing.relapse)
         if ids:
@@ -150,18 +153,26 @@ def _build_reports(
         desk = replace(desk, taken_labels=desk.taken_labels | taken)
 
 
+def _known(session: Session, unit: Unit, sightings: Iterable[Sighting]) -> Mapping[Problem, Threshold]:
+    """Return the thresholds that may hold sightings back."""
+    problems = (thresholding.problem_of(sighting) for sighting in sightings)
+    if session.rehearsal:
+        return session.rehearsal.thresholds(unit, problems)
+    return thresholds.thresholds(session.main, unit, problems)
+
+
 def decide(session: Session, unit: Unit, opened: OpenWindow, intake: Intake) -> Decision:
     """Decide what is told, what is held and what is told again; nothing is written yet."""
     group: Group | None = session.today.groups.get(unit.group)
     timing = timing_of(group, unit.severity, unit.direction)
-    known: dict[Problem, Threshold] = {}
+    holds = session.thresholding or session.rehearsal is not None
+    known: Mapping[Problem, Threshold] = {}
     relapses: Mapping[Problem, Relapse] = {}
     with transaction(session.main):
-        if session.thresholding and intake.sightings:
-            problems = (thresholding.problem_of(sighting) for sighting in intake.sightings)
-            known = thresholds.thresholds(session.main, unit, problems)
+        if holds and intake.sightings:
+            known = _known(session, unit, intake.sightings)
         decided = thresholding.decide(intake.sightings, known, opened.window)
-        if session.thresholding:
+        if holds:
             relapses = _relapses(session, unit, opened, decided, timing)
     recurring = _recurring(session, unit, intake, relapses)
     held_until = opened.window.hi + timing.threshold if session.thresholding and timing.threshold else None
@@ -246,6 +257,9 @@ def work(
                 _store(session, decision.reports, mails)
                 if session.moves_state:
                     _move(session, unit, opened, intake, decision, retry)
+    elif session.rehearsal is not None:
+        session.rehearsal.note(unit, opened.window, decision)
+        mails = {}
     elif session.show is not None:
         mails = session.show(decision.reports, decision.threads.answers)
     else:

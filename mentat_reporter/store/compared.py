@@ -1,22 +1,18 @@
 """Stored reports, as `--compare` needs them."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from mentat_reporter.core.compare import Stored
-from mentat_reporter.core.model import Severity
 from mentat_reporter.store.connection import Connection
 from mentat_reporter.store.events import naive
 from mentat_reporter.store.queries import get
 
 
-def reports(
-    connection: Connection, since: datetime, lo: datetime, hi: datetime, severities: Iterable[Severity]
-) -> list[Stored]:
+def reports(connection: Connection, since: datetime, lo: datetime, hi: datetime) -> list[Stored]:
     """Return the reports whose windows end in `(since, hi]`, oldest first; of those up to `lo` no events."""
     bounds = {"since": naive(since), "lo": naive(lo), "hi": naive(hi)}
     with connection.cursor() as cursor:
-        cursor.execute(get("compare.reports"), {**bounds, "severities": list(severities)})
+        cursor.execute(get("compare.reports"), bounds)
         return [
             Stored(
                 label, kind, severity, shadow, begun.astimezone(UTC), ended.astimezone(UTC), tuple(groups),

@@ -19,7 +19,8 @@ TIERS: Final[tuple[frozenset[str], ...]] = (
             "run", "imports", "session", "links", "outside", "interrupts", "dispatch", "today", "unit",
             "mails", "rendering", "preview", "restoring", "filing",
             "deal", "shelf", "crew", "rounds", "clocks", "result", "delivery", "settings", "settings_checks",
-            "settings_keys", "settings_values", "lock", "files", "digest", "signing", "threads",
+            "settings_keys", "settings_mentat", "settings_values", "lock", "files", "digest", "signing",
+            "threads", "takeover", "rehearsal", "comparing",
         }
     ),
     frozenset({"store", "render", "filters"}),

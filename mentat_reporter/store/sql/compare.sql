@@ -16,6 +16,5 @@ select r.label, r.type::text, r.severity::text, r.flag_shadow,
            cross join lateral jsonb_each(case when jsonb_typeof(class.value) = 'object' then class.value end) address
        ) else '{}' end
 from reports_events r
-where r.dt_to > %(since)s::timestamp and r.dt_to <= %(hi)s::timestamp
-  and r.severity::text = any(%(severities)s::text[]) and not r.flag_testdata
+where r.dt_to > %(since)s::timestamp and r.dt_to <= %(hi)s::timestamp and not r.flag_testdata
 order by r.dt_to, r.id
