@@ -73,23 +73,23 @@ def _compare(session: Session, wanted: RunSettings) -> Iterator[str]:
     session.rehearsal = past = Rehearsal(stored, lo, session.today.groups)
     session.finished.clear()
     work_due(session)
-    there: dict[Key, Side] = {}
-    for report in stored:
-        if report.hi > lo:
-            for key in report.whom():
-                there.setdefault(key, Side()).add(report.event_ids)
-    lines = [line for line in side_by_side(past.told, there) if _is_wanted(wanted, line.key)]
-    house = session.today.house
+    of_the_time = [report for report in stored if report.hi > lo]
+    lines = side_by_side(past.told, _told(of_the_time))
+    today = session.today
     causes = Causes(
-        stored,
-        past.held_by,
-        session.today.groups,
-        house.networks,
-        session.today.rules,
-        house.credibilities,
-        lo,
+        stored, past.held_by, today.groups, today.house.networks, today.rules, today.house.credibilities, lo
     )
-    return _said(session, lines, causes, lo, hi)
+    yield f"{lo:%Y-%m-%d %H:%M} to {hi:%Y-%m-%d %H:%M} UTC"
+    yield from _mixed(of_the_time)
+    yield from _said(session, [line for line in lines if _is_wanted(wanted, line.key)], causes)
+
+
+def _told(stored: Iterable[Stored]) -> dict[Key, Side]:
+    found: dict[Key, Side] = {}
+    for report in stored:
+        for key in report.whom():
+            found.setdefault(key, Side()).add(report.event_ids)
+    return found
 
 
 def _stored(session: Session, lo: datetime, hi: datetime) -> list[Stored]:
@@ -108,11 +108,8 @@ def _is_wanted(wanted: RunSettings, key: Key) -> bool:
     return key.severity in wanted.severities and (not wanted.groups or key.group in wanted.groups)
 
 
-def _said(
-    session: Session, lines: Sequence[Line], causes: Causes, lo: datetime, hi: datetime
-) -> Iterator[str]:
+def _said(session: Session, lines: Sequence[Line], causes: Causes) -> Iterator[str]:
     """Yield the table, with the causes below each line that differs, and a sum."""
-    yield f"{lo:%Y-%m-%d %H:%M} to {hi:%Y-%m-%d %H:%M} UTC"
     if not lines:
         yield "nothing was reported, and nothing would have been"
         return
@@ -128,6 +125,16 @@ def _said(
         yield f"{differing} of {len(lines)} differ"
     else:
         yield "no difference"
+
+
+def _mixed(stored: Sequence[Stored]) -> Iterator[str]:
+    """Say that not all reports are another reporter's, where some are."""
+    own = sum(report.is_own for report in stored)
+    if 0 < own < len(stored):
+        yield (
+            f"{own:,} of the {len(stored):,} stored reports are this reporter's own, as runs make them with "
+            "--mail-test-mode"
+        )
 
 
 def _cells(line: Line) -> tuple[str, int, int, int, int, int]:

@@ -4,6 +4,7 @@ Stored reports, events and the house go in, causes come out. Each cause is found
 found, that is said.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from mentat_reporter.core.model import Chain, Direction, Event, Group, Network, 
 from mentat_reporter.core.ownership import Ownership
 from mentat_reporter.core.window import Span, timing_of
 
+_OWN_LABEL: Final = re.compile(r"-[A-Z2-7]{8}\Z")
 UNKNOWN: Final = "the cause is not known: networks, rules or settings may have changed since"
 GONE: Final = "the event is not stored any more"
 
@@ -44,6 +46,11 @@ class Stored(NamedTuple):
     @property
     def direction(self) -> Direction:
         return "target" if self.type == "target" else "source"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this reporter made it: Mentat's labels end in five characters."""
+        return _OWN_LABEL.search(self.label) is not None
 
     def whom(self) -> Iterator[Key]:
         return (Key(name, self.severity, self.direction, self.shadow) for name in self.groups)

@@ -199,6 +199,18 @@ def test_only_the_severities_and_groups_that_were_asked_for_are_shown(both: Besi
     assert said[-1] == "no difference"
 
 
+def test_reports_of_this_reporters_own_are_named_beside_mentats(both: Beside) -> None:
+    told(both, message("one", START - HOUR, "192.0.2.1"))
+    both.run(START, regular=False, time_low=LO, severity=["low"], mail_test_mode=True)
+
+    said = compared(both)
+
+    assert said[1] == (
+        "1 of the 2 stored reports are this reporter's own, as runs make them with --mail-test-mode"
+    )
+    assert said[-1] == "no difference"
+
+
 def test_nothing_is_changed_by_looking(both: Beside) -> None:
     told(both, message("one", START - HOUR, "192.0.2.1"), message("edge", START, "192.0.2.2"))
     before, files = both.tables(), both.files()
