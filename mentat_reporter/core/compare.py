@@ -187,7 +187,7 @@ class Causes:
         if mine and all(_is_split(found) for found in mine):
             return "an address range that reaches beyond one network: Mentat finds nobody for it"
         return self._held_by_mentat(key, event, mine) or (
-            UNKNOWN
+            f"{UNKNOWN}, or it became visible only after Mentat's run"
             if self._ends(key.severity, event)
             else "no report of Mentat for anybody is of that time: it may not have run, or found nothing"
         )
