@@ -6,7 +6,7 @@ It changes nothing: databases are opened read-only, there is no lock, and nothin
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -14,11 +14,11 @@ from mentat_reporter.core.compare import Causes, Key, Line, Side, Stored, side_b
 from mentat_reporter.core.model import SEVERITIES, Event, Severity
 from mentat_reporter.core.window import timing_of
 from mentat_reporter.deal import read_raw
-from mentat_reporter.errors import EXIT_DONE, EXIT_PARTLY, MessageError
+from mentat_reporter.errors import MessageError
 from mentat_reporter.filters.patience import limited
 from mentat_reporter.outside import REAL, Outside, read_only
 from mentat_reporter.rehearsal import Rehearsal
-from mentat_reporter.result import table
+from mentat_reporter.result import Answer, table
 from mentat_reporter.run import check_groups, few_collections, work_due
 from mentat_reporter.session import Progress, Session, opened
 from mentat_reporter.settings import RunSettings, Settings
@@ -33,21 +33,9 @@ PAGE: Final = 1000
 HEADER: Final = ("group, severity", "here: reports", "events", "Mentat: reports", "events", "same")
 
 
-@dataclass(slots=True)
-class Compared:
-    """What a comparison found: `said` line by line, and the `faults` that make it exit 3."""
-
-    said: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-
-    @property
-    def exit_code(self) -> int:
-        return EXIT_PARTLY if self.faults else EXIT_DONE
-
-
 def compare(
     settings: Settings, logger: logging.Logger, progress: Progress, outside: Outside = REAL
-) -> Compared:
+) -> Answer:
     """Compare the time from `--time-low` to `--time-high`.
 
     Raises StoreError when a database cannot be used.
@@ -61,7 +49,7 @@ def compare(
         limited(),
     ):
         lines = session.lasting(lambda: list(_compare(session, settings.run)))
-        return Compared(lines, session.result.failures)
+        return Answer(lines, session.result.failures)
 
 
 def _compare(session: Session, wanted: RunSettings) -> Iterator[str]:

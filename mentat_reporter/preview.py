@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from email import policy
 from email.message import EmailMessage
@@ -18,7 +18,7 @@ from typing import Final
 
 from mentat_reporter.core.model import Report
 from mentat_reporter.core.restored import StoredReport
-from mentat_reporter.errors import EXIT_DONE, EXIT_PARTLY, UsageError
+from mentat_reporter.errors import UsageError
 from mentat_reporter.files import make_folders, put
 from mentat_reporter.filing.reports import ReportFiles
 from mentat_reporter.filters.patience import limited
@@ -26,6 +26,7 @@ from mentat_reporter.mails import body_of, mails_of
 from mentat_reporter.outside import REAL, Outside, read_only
 from mentat_reporter.render.message import Mail
 from mentat_reporter.restoring import answers_of, report_of
+from mentat_reporter.result import Answer
 from mentat_reporter.run import check_groups, few_collections, work_due
 from mentat_reporter.session import Progress, Session, opened
 from mentat_reporter.settings import Settings
@@ -39,25 +40,13 @@ _SHOWN: Final = 60
 """Characters of what is no label."""
 
 
-@dataclass(slots=True)
-class Previewed:
-    """What a preview wrote: `said` line by line, and the `faults` that make it exit 3."""
-
-    said: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-
-    @property
-    def exit_code(self) -> int:
-        return EXIT_PARTLY if self.faults else EXIT_DONE
-
-
 def preview(
     settings: Settings,
     labels: Sequence[str],
     logger: logging.Logger,
     progress: Progress,
     outside: Outside = REAL,
-) -> Previewed:
+) -> Answer:
     """Write the mails of these stored reports, or without labels those that a run would send now.
 
     Raises UsageError for what is no label or not stored, and for a folder that cannot be written;
@@ -74,7 +63,7 @@ def preview(
         showing = _Showing(session, settings.run.preview_dir, room)
         session.show = showing.show
         session.lasting(lambda: showing.stored(wanted) if wanted else showing.due())
-        return Previewed(showing.lines(), session.result.failures)
+        return Answer(showing.lines(), session.result.failures)
 
 
 def _label(text: str) -> str:

@@ -94,6 +94,18 @@ class RunResult:
         return f"{len(self.windows)} windows: " + ", ".join(parts) + f"; {len(self.failures)} failures"
 
 
+@dataclass(slots=True)
+class Answer:
+    """What a command found that only looks: `said` line by line, and the `faults` that make it exit 3."""
+
+    said: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_PARTLY if self.faults else EXIT_DONE
+
+
 def _minute(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M} UTC"
 

@@ -26,7 +26,7 @@ from pyzenkit.zenscript import ZenScript  # noqa: E402
 
 if TYPE_CHECKING:
     from mentat_reporter.imports import ImportResult
-    from mentat_reporter.result import RunResult
+    from mentat_reporter.result import Answer, RunResult
 
 UMASK: Final = 0o027
 EXIT_SIGNAL: Final = 128
@@ -92,19 +92,12 @@ class MentatReporterScript(ZenScript):
     def _compare(self) -> None:
         from mentat_reporter.comparing import compare  # noqa: PLC0415
 
-        compared = compare(self.settings, self.logger, self._progress)
-        self._complain(compared.faults)
-        for line in compared.said:
-            self.p(line)
-        self.retc = compared.exit_code
+        self._answer(compare(self.settings, self.logger, self._progress))
 
     def cbk_command_preview(self) -> None:
         from mentat_reporter.preview import preview  # noqa: PLC0415
 
-        shown = preview(self.settings, self._config_cli["files"], self.logger, self._progress)
-        self._complain(shown.faults)
-        self._say(shown.said)
-        self.retc = shown.exit_code
+        self._answer(preview(self.settings, self._config_cli["files"], self.logger, self._progress))
 
     def cbk_command_deliver(self) -> None:
         from mentat_reporter import run  # noqa: PLC0415
@@ -132,6 +125,11 @@ class MentatReporterScript(ZenScript):
 
         os.umask(0o022)  # root's PostgreSQL is another user's, who has to get there; the data are a sample
         self.retc = run_demo(self.settings, self.logger, self.p)
+
+    def _answer(self, answer: "Answer") -> None:
+        self._complain(answer.faults)
+        self._say(answer.said)
+        self.retc = answer.exit_code
 
     def _finish_run(self, result: "RunResult") -> None:
         self._complain(result.failures)

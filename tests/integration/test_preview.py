@@ -34,7 +34,8 @@ from integration.helpers_run import (
 from mentat_reporter.errors import StoreError, UsageError
 from mentat_reporter.lock import SimpleFlock
 from mentat_reporter.outside import Outside
-from mentat_reporter.preview import Previewed, preview
+from mentat_reporter.preview import preview
+from mentat_reporter.result import Answer
 from mentat_reporter.store.state import try_lock
 
 __all__ = ["reporter"]
@@ -45,7 +46,7 @@ AT = START - HOUR
 class Preview:
     """What `preview` said and wrote."""
 
-    def __init__(self, shown: Previewed, folder: Path) -> None:
+    def __init__(self, shown: Answer, folder: Path) -> None:
         self.said = shown.said
         self.faults = shown.faults
         self.exit_code = shown.exit_code
