@@ -90,7 +90,7 @@ DO_THEN: Final = "            with transaction(session.main):\n                "
 DO: Final = "        with transaction(session.main):\n            "
 """Something in a transaction of its own."""
 AGAIN: Final = "    unit, window = retry.unit, retry.window\n"
-HORIZON: Final = "rows[0][0] if rows and rows[0][0] is not None else window.lo"
+HORIZON: Final = "horizon or window.lo"
 
 MUTANTS: Final = (
     Mutant("mail before the commit", (Change("unit.py", ENQUEUE, ENQUEUE + MAIL_FIRST),)),
@@ -119,7 +119,9 @@ MUTANTS: Final = (
         (Change("store/state.py", HORIZON, "window.lo"),),
         ("writer-quiet", "writer-noisy"),
     ),
-    Mutant("no margin", (Change("store/state.py", "min(window.lo, horizon) - margin", "horizon"),)),
+    Mutant(
+        "no margin", (Change("store/state.py", f"min(window.lo, {HORIZON}) - margin", f"({HORIZON})"),)
+    ),
     Mutant(
         "outbox settled after a batch",
         (
@@ -142,7 +144,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "ledger purged up to the watermark",
-        (Change("store/state.py", '"before": opened.next_fetch_lo,', '"before": opened.window.hi,'),),
+        (Change("store/state.py", '_lo": opened.next_fetch_lo', '_lo": opened.window.hi'),),
     ),
     Mutant("ledger before the unit", (Change("unit.py", UNIT, DO + LEDGER + UNIT),)),
     Mutant(
