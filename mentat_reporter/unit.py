@@ -168,11 +168,12 @@ def decide(session: Session, unit: Unit, opened: OpenWindow, intake: Intake) -> 
     holds = session.thresholding or session.rehearsal is not None
     known: Mapping[Problem, Threshold] = {}
     relapses: Mapping[Problem, Relapse] = {}
-    with transaction(session.main):
-        if holds and intake.sightings:
+    if holds and intake.sightings:
+        with transaction(session.main):
             known = _known(session, unit, intake.sightings)
-        decided = thresholding.decide(intake.sightings, known, opened.window)
-        if holds:
+    decided = thresholding.decide(intake.sightings, known, opened.window)
+    if holds:
+        with transaction(session.main):
             relapses = _relapses(session, unit, opened, decided, timing)
     recurring = _recurring(session, unit, intake, relapses)
     held_until = opened.window.hi + timing.threshold if session.thresholding and timing.threshold else None
