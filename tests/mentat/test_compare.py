@@ -211,6 +211,20 @@ def test_reports_of_this_reporters_own_are_named_beside_mentats(both: Beside) ->
     assert said[-1] == "no difference"
 
 
+@pytest.mark.parametrize("value", ["null", "[]", "{}", '"x"', "1"])
+def test_a_row_in_which_nothing_is_as_it_should_be_names_no_event(both: Beside, value: str) -> None:
+    told(both, message("one", START - HOUR, "192.0.2.1"))
+    both.execute(
+        "update reports_events set structured_data = jsonb_build_object('regular', %s::jsonb, 'relapsed',"
+        " jsonb_build_object('a', %s::jsonb)), statistics = jsonb_build_object('list_ids', %s::jsonb)",
+        value, value, value,
+    )  # fmt: skip
+
+    [cause] = causes(compared(both))
+
+    assert cause.startswith("only here, 1: the cause is not known")
+
+
 def test_nothing_is_changed_by_looking(both: Beside) -> None:
     told(both, message("one", START - HOUR, "192.0.2.1"), message("edge", START, "192.0.2.2"))
     before, files = both.tables(), both.files()

@@ -8,7 +8,9 @@ select r.label, r.type::text, r.severity::text, r.flag_shadow,
        array(select g.name::text from asoc_groups_reports link join groups g on g.id = link.group_id
              where link.report_id = r.id order by g.name),
        case when r.dt_to > %(lo)s::timestamp
-            then array(select jsonb_array_elements_text(r.statistics -> 'list_ids')) else '{}' end,
+            then array(select jsonb_array_elements_text(
+                case jsonb_typeof(r.statistics -> 'list_ids') when 'array' then r.statistics -> 'list_ids' end))
+            else '{}' end,
        case when r.type <> 'target' then array(
            select array[class.key, address.key]
            from (values (r.structured_data -> 'regular'), (r.structured_data -> 'relapsed')) as part (classes)
