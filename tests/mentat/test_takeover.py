@@ -221,3 +221,17 @@ def test_what_a_run_of_mentat_told_that_it_could_not_finish_is_not_told_again(
         reporter.run(START + 2 * HOUR)
 
         assert reporter.told().get(ALICE, []).count("told") <= 1
+
+
+def test_a_watermark_without_an_end_is_none(mentat: Installation, tmp_path: Path) -> None:
+    settle(mentat)
+    run_mentat(mentat, START)
+    mentat.execute(
+        mentat.main, "update state_reporter set last_successful_run = 'infinity' where severity = 'low'"
+    )
+    with beside(mentat, tmp_path) as reporter:
+        said = reporter.init()
+
+        assert not [line for line in said if line.startswith("low:")]
+        assert [line for line in said if line.startswith("high:")]
+        assert reporter.run(START + DAY).exit_code == 0

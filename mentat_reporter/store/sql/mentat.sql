@@ -18,7 +18,8 @@ select exists (select from mentat_reporter.run_window where period <> interval '
 select severity, hi from mentat_reporter.run_window where clock = '' and period = interval '0'
 
 -- name: marks
-select severity::text, max(last_successful_run) at time zone 'utc' from state_reporter group by severity
+select severity::text, max(last_successful_run) at time zone 'utc'
+from state_reporter where isfinite(last_successful_run) group by severity
 
 -- name: forget_threshold
 delete from mentat_reporter.threshold
@@ -204,4 +205,4 @@ on conflict do nothing
 
 -- name: beside
 -- How far Mentat's own reporter is.
-select max(last_successful_run) at time zone 'utc' from state_reporter
+select max(last_successful_run) at time zone 'utc' from state_reporter where isfinite(last_successful_run)
